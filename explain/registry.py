@@ -1,0 +1,85 @@
+"""The register of methods: the page, the command line and the documents' tables are all made from it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from models.errors import UnknownNameError, UserError, unknown
+
+Family = Literal["cam", "gradient", "perturbation"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A map on its way: signed, on the method's own grid, with `progress` in [0, 1]."""
+
+    raw: np.ndarray
+    progress: float = 1.0
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method and what one should know before choosing it.
+
+    `function` takes (view, target, **options) and returns a signed map (gh, gw) over the canvas, or yields Steps, each
+    better than the one before. It never resizes to the picture, normalises, colours, prints or keeps state. `cost` is in
+    passes, in words. `sane`: whether its map depends on the weights, as tested by randomising them (Adebayo et al. 2018).
+    `percentile`: where the colour scale ends; below 100 for maps of single pixels, whose few extremes would hide the rest.
+    """
+
+    name: str
+    title: str
+    family: Family
+    summary: str
+    cost: str
+    paper: str
+    function: Callable[..., np.ndarray | Iterator[Step]]
+    sane: bool = True
+    percentile: float = 100.0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its options and their defaults: the keyword-only arguments of its function."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def check(self, options: dict[str, Any]) -> dict[str, Any]:
+        """All options with their values. Raises UserError for one that does not exist or is of the wrong kind."""
+        defaults = self.options
+        for name, value in options.items():
+            if name not in defaults:
+                if not defaults:
+                    raise UnknownNameError(f"{self.name} has no options; leave out '{name}'.")
+                raise unknown(f"option of {self.name}", name, defaults)
+            default = defaults[name]
+            fits = isinstance(value, (int, float) if isinstance(default, float) else type(default))
+            if not fits or isinstance(value, bool) is not isinstance(default, bool):
+                kind = type(default).__name__
+                raise UserError(f"The option '{name}' of {self.name} is {kind}, such as {default!r}, not {value!r}.")
+        return defaults | options
+
+
+METHODS: dict[str, Method] = {}
+
+
+def register(name: str, **facts: Any) -> Callable[[Callable], Callable]:
+    """Decorator that puts a function into METHODS under its name; `facts` are Method's other fields."""
+
+    def put(function: Callable) -> Callable:
+        METHODS[name] = Method(name=name, function=function, **facts)
+        return function
+
+    return put
+
+
+def method(name: str) -> Method:
+    """The method of that name, in any case and with _ for -. Raises UnknownNameError with suggestions."""
+    found = METHODS.get(str(name).strip().lower().replace("_", "-"))
+    if found is None:
+        raise unknown("method", name, METHODS)
+    return found

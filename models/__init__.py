@@ -1,0 +1,79 @@
+"""What is explained: classifiers, their weights and their training. `load("mobilenet_v2")` is all it takes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+
+from models.classifier import Classifier, Prediction
+from models.errors import ModelError, PictureError, UnknownNameError, UserError, unknown
+
+__all__ = [
+    "DEFAULT", "MODELS", "Classifier", "Model", "ModelError", "PictureError", "Prediction", "UnknownNameError", "UserError",
+    "load",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Model:
+    """What one should know before choosing a model; top-1 and top-5 are the publishers' figures on ImageNet, in per cent."""
+
+    title: str
+    input: str
+    parameters: int
+    weights: str
+    licence: str
+    top1: float
+    top5: float
+    embedded: bool = False
+
+
+_KERAS = "downloaded by keras.applications"
+MODELS = {
+    "mobilenet_v2": Model(
+        "MobileNetV2", "about 224 x 224, any aspect", 3_504_872, "in this repository, from torchvision", "BSD-3-Clause",
+        71.9, 90.3, embedded=True,
+    ),
+    "efficientnet_lite0": Model(
+        "EfficientNet-Lite0", "about 224 x 224, any aspect", 4_652_008, "in this repository, from Google's tensorflow/tpu",
+        "Apache-2.0", 75.1, 92.5, embedded=True,
+    ),
+    "vgg16": Model("VGG16", "224 x 224", 138_357_544, _KERAS, "CC BY 4.0 (Oxford VGG)", 71.3, 90.1),
+    "resnet50": Model("ResNet50", "224 x 224", 25_636_712, _KERAS, "MIT (Microsoft, He et al.)", 74.9, 92.1),
+    "efficientnet_v2b0": Model("EfficientNetV2-B0", "224 x 224", 7_200_312, _KERAS, "Apache-2.0 (Google)", 78.7, 94.3),
+    "mobilenet_v2_keras": Model("MobileNetV2 (Keras)", "224 x 224", 3_538_984, _KERAS, "Apache-2.0 (Google)", 71.3, 90.1),
+}  # fmt: skip
+DEFAULT = "mobilenet_v2"
+
+_loaded: dict[str, Classifier] = {}
+_lock = threading.Lock()
+
+
+def load(name: str = DEFAULT, weights: str | os.PathLike[str] | None = None) -> Classifier:
+    """A classifier by name, loaded once and shared.
+
+    `weights`: for models of keras.applications, a weights file (.h5) to use instead of the published one. Raises
+    UnknownNameError for a name not in MODELS, ModelError when weights cannot be had or do not fit.
+    """
+    if name not in MODELS:
+        raise unknown("model", name, MODELS)
+    if MODELS[name].embedded:
+        from models import embedded
+
+        if weights is not None:
+            raise ModelError(
+                f"{name} has its weights built in; other weights files fit the models of keras.applications."
+            )
+        with _lock:
+            if name not in _loaded:
+                _loaded[name] = embedded.load(name)
+            return _loaded[name]
+    from models import applications
+
+    if weights is not None:
+        return applications.load(name, weights)
+    with _lock:
+        if name not in _loaded:
+            _loaded[name] = applications.load(name)
+        return _loaded[name]

@@ -1,0 +1,160 @@
+"""Classifier: everything about one model in one place, with pixels in and logits out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from models import geometry
+from models.engine import Engine
+from models.errors import ModelError, unknown
+from models.geometry import Geometry
+from models.head import Head
+
+if TYPE_CHECKING:
+    import keras
+
+    from models.gradient import PixelGradient
+
+Activation = Literal["softmax", "sigmoid"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class and how probable it is, in [0, 1]."""
+
+    index: int
+    label: str
+    probability: float
+
+
+class Classifier:
+    """A backbone (picture -> last spatial activation, the features) and a head (features -> logits).
+
+    Pictures are float32 RGB in [0, 255] on a canvas; normalisation happens inside the network. Targets are vectors of
+    weights on the logits, so that a class is a unit vector and "A rather than B" the difference of two; gradients are
+    always of logits, never of probabilities. Safe to share between threads.
+
+    `engine` runs it forwards. `head` is the part behind the features. `network` builds the Keras model (pixels ->
+    features, logits) when a gradient asks for it, and not before: that is what imports TensorFlow. `canvas`: the one
+    (h, w) it takes, or None where it follows the picture. `activation`: how its logits become probabilities.
+    """
+
+    side = 224  # a canvas that follows the picture has about side * side pixels, in cells of `stride`
+    stride = 32
+
+    def __init__(
+        self,
+        name: str,
+        labels: Sequence[str],
+        engine: Engine,
+        head: Head,
+        network: Callable[[], keras.Model],
+        canvas: tuple[int, int] | None = None,
+        activation: Activation = "softmax",
+    ) -> None:
+        self.name = name
+        self.labels = tuple(labels)
+        self.engine = engine
+        self.head = head
+        self.canvas = canvas
+        self.activation = activation
+        self._build = network
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Classifier({self.name!r}, {len(self.labels)} classes)"
+
+    @staticmethod
+    def from_keras(
+        model: keras.Model,
+        labels: Sequence[str] | None = None,
+        *,
+        preprocess: Callable | None = None,
+        name: str | None = None,
+    ) -> Classifier:
+        """A classifier from any Keras 3 model that is functional or sequential, nested or not.
+
+        The model is copied and never touched: later training of it does not reach the classifier. The last spatial
+        activation is found (after BatchNorm and ReLU, before a last pooling), a final softmax or sigmoid is taken off.
+        One sigmoid unit becomes two classes.
+
+        `labels`: one a class, in order; by default "class 0", "class 1", ... `preprocess`: what turns a float32 RGB
+        batch in [0, 255] into the model's input, such as keras.applications.resnet50.preprocess_input; by default
+        nothing. Raises ModelError, in a sentence, for models it cannot take apart.
+        """
+        from models.keras_model import to_classifier
+
+        return to_classifier(model, labels, preprocess, name)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {label.casefold(): index for index, label in reversed(list(enumerate(self.labels)))}
+
+    def index(self, target: int | str) -> int:
+        """The class a number or a label (in any case) stands for. Raises UnknownNameError with suggestions."""
+        if isinstance(target, str):
+            found = self._index.get(target.strip().casefold())
+            if found is not None:
+                return found
+            raise unknown("class", target, self.labels)
+        if not 0 <= int(target) < len(self.labels):
+            raise unknown("class", target, [f"0 to {len(self.labels) - 1}"])
+        return int(target)
+
+    def geometry(self, size: tuple[int, int]) -> Geometry:
+        """Where a picture of `size` (H, W) lies on this network's canvas."""
+        if self.canvas:
+            return geometry.fixed(size, self.canvas)
+        return geometry.fitted(size, self.side, self.stride)
+
+    def forward(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features (N, fh, fw, C) and logits (N, classes) of canvases (N, h, w, 3) in [0, 255]."""
+        return self.engine.forward(np.ascontiguousarray(batch, np.float32))
+
+    def gradient(self, batch: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """d(target . logits) / d(pixels) (N, h, w, 3) at canvases (N, h, w, 3); the first call imports TensorFlow."""
+        return self._pixel_gradient()(np.ascontiguousarray(batch, np.float32), target.astype(np.float32))
+
+    def _pixel_gradient(self) -> PixelGradient:
+        with self._lock:  # built once, whoever comes first
+            if "_gradient" not in self.__dict__:
+                from models.gradient import PixelGradient
+
+                self._gradient = PixelGradient(self._build())
+            return self._gradient
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (..., classes) -> probabilities of the same shape."""
+        if self.activation == "sigmoid":
+            return 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
+        shifted = np.exp(logits - logits.max(-1, keepdims=True))
+        return shifted / shifted.sum(-1, keepdims=True)
+
+    def top(self, logits: np.ndarray, count: int = 5) -> tuple[Prediction, ...]:
+        """The most probable classes for one picture's logits (classes,), best first."""
+        probabilities = self.probabilities(logits)
+        best = np.argsort(-probabilities, kind="stable")[:count]
+        return tuple(Prediction(int(i), self.labels[i], float(probabilities[i])) for i in best)
+
+    def predict(self, pixels: np.ndarray, count: int = 5) -> tuple[Prediction, ...]:
+        """The most probable classes of one picture, uint8 RGB (H, W, 3), best first."""
+        canvas = self.geometry(pixels.shape[:2]).place(pixels)
+        return self.top(self.forward(canvas[None])[1][0], count)
+
+
+def check_labels(labels: Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    """The labels to use for so many classes. Raises ModelError if their number differs or two are alike."""
+    if labels is None:
+        return tuple(f"class {index}" for index in range(classes))
+    names = tuple(str(label) for label in labels)
+    if len(names) != classes:
+        raise ModelError(f"The model has {classes} classes and {len(names)} labels were given; give one a class.")
+    if len({name.casefold() for name in names}) < classes:
+        raise ModelError("Two of the labels are the same; a label must name one class.")
+    return names

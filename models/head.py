@@ -1,0 +1,70 @@
+"""From the last spatial activation to the logits, and back: all that a class activation map ever differentiates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Head(Protocol):
+    """The part of a classifier behind its features (N, fh, fw, C)."""
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """(N, classes)."""
+        ...
+
+    def gradient(self, features: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """d(target . logits) / d(features), (N, fh, fw, C), for a target (classes,) of weights on the logits."""
+        ...
+
+
+class LinearHead:
+    """Global average pooling and one dense layer: `weights` (C, classes), `bias` (classes,). Its gradient is constant."""
+
+    def __init__(self, weights: np.ndarray, bias: np.ndarray) -> None:
+        self.weights = weights.astype(np.float32)
+        self.bias = bias.astype(np.float32)
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """See `Head`."""
+        return features.mean((1, 2)) @ self.weights + self.bias
+
+    def gradient(self, features: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """See `Head`."""
+        cells = features.shape[1] * features.shape[2]
+        return np.broadcast_to(self.weights @ (target / cells), features.shape)
+
+
+class NetworkHead:
+    """Any other head, through TensorFlow: a Keras model from features to logits."""
+
+    def __init__(self, network: keras.Model) -> None:
+        import tensorflow as tf
+
+        features = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+        target = tf.TensorSpec((network.output_shape[-1],), tf.float32)
+
+        @tf.function(input_signature=[features])
+        def logits(features: tf.Tensor) -> tf.Tensor:
+            return network(features, training=False)
+
+        @tf.function(input_signature=[features, target])
+        def gradient(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(features)
+                score = tf.linalg.matvec(network(features, training=False), target)
+            return tape.gradient(score, features)
+
+        self._logits, self._gradient = logits, gradient
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """See `Head`."""
+        return np.asarray(self._logits(features))
+
+    def gradient(self, features: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """See `Head`."""
+        return np.asarray(self._gradient(features, target))
