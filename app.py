@@ -1,0 +1,46 @@
+"""Thumbscope's page: settings, theme, tabs, launch. `python app.py` serves it on http://127.0.0.1:7860."""
+
+from __future__ import annotations
+
+import os
+
+# Before gradio is imported: it reads them then.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from ui import explain_tab, warm
+from ui.guard import Guard
+from ui.picture_input import PAGE_JS
+from ui.theme import CSS, THEME
+
+with gr.Blocks(title="Thumbscope", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as demo:
+    gr.Markdown(
+        "# Thumbscope\nGive it a picture: see what a classifier sees in it, and what it looks at.", elem_id="title"
+    )
+    explain_tab.build()
+
+demo.queue(max_size=24, default_concurrency_limit=4)
+
+if __name__ == "__main__":
+    demo.launch(
+        theme=THEME,
+        css=CSS,
+        js=PAGE_JS,
+        ssr_mode=False,
+        max_file_size="30mb",
+        max_threads=16,
+        state_session_capacity=100,
+        show_error=False,
+        run_history=False,
+        enable_monitoring=False,
+        pwa=False,
+        footer_links=["api"],
+        prevent_thread_lock=True,
+        app_kwargs={"docs_url": None, "redoc_url": None, "middleware": [Middleware(Guard)]},
+    )
+    warm.start()
+    demo.block_thread()

@@ -1,0 +1,1 @@
+"""What the documents claim, measured: each prints the machine, the versions and a table."""

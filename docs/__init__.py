@@ -1,0 +1,1 @@
+"""The documents, and the scripts that keep their tables and pictures true."""

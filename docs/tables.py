@@ -1,0 +1,41 @@
+"""The tables of README, made from the registers: python -m docs.tables rewrites them in place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from explain import METHODS
+from models import MODELS
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def methods() -> str:
+    """The table of methods, in Markdown."""
+    rows = [f"| `{m.name}` | {m.family} | {m.summary} | {m.cost} | {m.paper} |" for m in METHODS.values()]
+    return "\n".join(["| method | family | what it shows | cost | paper |", "|---|---|---|---|---|", *rows])
+
+
+def models() -> str:
+    """The table of models, in Markdown."""
+    rows = [
+        f"| `{name}` | {m.title} | {m.parameters / 1e6:.1f} M | {m.input} | {m.top1} / {m.top5} | {m.weights} | {m.licence} |"
+        for name, m in MODELS.items()
+    ]
+    head = "| model | | parameters | input | top-1 / top-5 % (publisher) | weights | licence |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
+
+
+def renewed(text: str) -> str:
+    """README with both tables as the registers have them now."""
+    for name, table in (("methods", methods()), ("models", models())):
+        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+        text, count = re.subn(pattern, lambda match, table=table: match[1] + table + match[2], text, flags=re.DOTALL)  # type: ignore[misc]
+        if count != 1:
+            raise ValueError(f"README has no place for the table of {name}")
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,282 @@
+"""The Explain tab as a visitor meets it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from samples import SAMPLES
+
+PHOTOS = Path(__file__).parents[2] / "samples" / "photos"
+CAT, COFFEE = PHOTOS / "cat.jpg", PHOTOS / "coffee.jpg"
+
+
+def give(page: Page, path: Path) -> None:
+    page.locator("#picture input[type=file]").set_input_files(path)
+
+
+def wait_for_status(page: Page, text: str | re.Pattern, seconds: float = 30) -> None:
+    expect(page.locator("#status")).to_contain_text(text, timeout=seconds * 1000)
+
+
+def choose(page: Page, dropdown: str, option: str) -> None:
+    page.locator(f"#{dropdown} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def download(page: Page, kind: str) -> bytes:
+    button = page.locator(f"#download-{kind}")
+    expect(button).to_be_enabled(timeout=10_000)
+    with page.expect_download() as started:
+        button.click()
+    return Path(started.value.path()).read_bytes()
+
+
+def overlay_source(page: Page) -> str:
+    return page.locator("#overlay img").last.get_attribute("src") or ""
+
+
+def test_empty_page_says_what_to_do(page: Page) -> None:
+    expect(page.locator("#picture")).to_contain_text("Drop a picture here, paste it with Ctrl+V")
+    wait_for_status(page, "appear here as soon as there is a picture")
+    expect(page.locator("#download-png")).to_be_disabled()
+
+
+def test_a_picture_is_explained_without_a_second_click(page: Page) -> None:
+    give(page, COFFEE)
+    wait_for_status(page, "espresso")
+    expect(page.locator("#bars")).to_contain_text("espresso")
+    expect(page.locator("#bars button")).to_have_count(5)
+    expect(page.locator("#overlay img")).to_have_count(2)
+    wait_for_status(page, re.compile(r"Grad-CAM on MobileNetV2: \d+ ms, 1 forward pass\."))
+
+
+def test_clicking_a_bar_explains_that_class(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    before = overlay_source(page)
+    page.locator("#bars button").nth(1).click()
+    wait_for_status(page, "tiger cat")
+    expect(page.locator("#target input")).to_have_value("tiger cat")
+    assert overlay_source(page) != before
+    give_again = page.locator("#picture button[aria-label='Remove Image']")
+    give_again.click()
+    give(page, COFFEE)
+    wait_for_status(page, "espresso")
+    expect(page.locator("#target input")).to_have_value("the predicted class")
+
+
+def test_any_class_can_be_asked_for(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    page.locator("#target input").click()
+    page.keyboard.type("french")
+    page.get_by_role("option", name="French horn", exact=True).click()
+    wait_for_status(page, "French horn")
+
+
+def test_a_sample_is_one_click(page: Page) -> None:
+    page.locator("#samples button.gallery-item").nth([s.path.name for s in SAMPLES].index("coffee.jpg")).click()
+    wait_for_status(page, "espresso")
+
+
+def test_paste_with_the_keyboard(page: Page) -> None:
+    copy(page, COFFEE)
+    page.locator("#title").click()
+    page.keyboard.press("Control+V")
+    wait_for_status(page, "espresso")
+    copy(page, CAT)
+    page.keyboard.press("Control+V")
+    wait_for_status(page, "Egyptian cat")  # a second paste replaces the first picture
+
+
+def copy(page: Page, path: Path) -> None:
+    """Put a picture on the clipboard, as a program would."""
+    page.evaluate(
+        """async (data) => {
+          const blob = await (await fetch("data:image/png;base64," + data)).blob();
+          await navigator.clipboard.write([new ClipboardItem({"image/png": blob})]);
+        }""",
+        base64.b64encode(_png(np.asarray(Image.open(path)))).decode(),
+    )
+
+
+def test_paste_with_the_clipboard_button(page: Page) -> None:
+    copy(page, COFFEE)
+    page.locator("#picture button[aria-label='Paste from clipboard']").click()
+    wait_for_status(page, "espresso")
+
+
+def test_the_camera_is_not_mirrored(page: Page) -> None:
+    page.locator("#picture button[aria-label='Capture from camera']").click()
+    page.locator("#picture").get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("() => document.querySelector('#picture video')?.videoWidth > 0")
+    page.locator("#picture button[aria-label='capture photo']").click()
+    wait_for_status(page, "Grad-CAM on MobileNetV2")
+    page.locator("#opacity input[type=number]").fill("0")
+    page.locator("#opacity input[type=number]").press("Enter")
+    for _ in range(50):
+        seen = np.asarray(Image.open(io.BytesIO(download(page, "png"))).convert("RGB")).astype(int)
+        if json.loads(download(page, "json"))["opacity"] == 0:
+            break
+    left, right = seen[100:300, 50:250].mean((0, 1)), seen[100:300, -250:-50].mean((0, 1))
+    assert left[0] > 150 > 100 > left[2]
+    assert right[2] > 150 > 100 > right[0]
+
+
+def test_colours_and_opacity_run_no_model(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    report, before = page.locator("#status").inner_text(), overlay_source(page)
+    choose(page, "colormap", "viridis")
+    expect(page.locator("#overlay img").last).not_to_have_attribute("src", before)
+    second = overlay_source(page)
+    page.locator("#opacity input[type=number]").fill("1")
+    page.locator("#opacity input[type=number]").press("Enter")
+    expect(page.locator("#overlay img").last).not_to_have_attribute("src", second)
+    assert page.locator("#status").inner_text() == report, "the time taken is that of the one run there was"
+
+
+def test_occlusion_fills_in_and_stops(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    choose(page, "method", "Occlusion")
+    wait_for_status(page, re.compile(r"Occlusion on MobileNetV2: \d+% done"))
+    page.locator("#stop").click()
+    wait_for_status(page, "Stopped.")
+    stopped = page.locator("#status").inner_text()
+    expect(page.locator("#stop")).to_be_hidden()
+    page.wait_for_timeout(1500)
+    assert page.locator("#status").inner_text() == stopped
+    facts = json.loads(download(page, "json"))
+    assert facts["method"] in {"occlusion", "grad-cam"}
+
+
+def test_occlusion_finishes(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    choose(page, "method", "Occlusion")
+    wait_for_status(page, re.compile(r"Occlusion on MobileNetV2: [\d.]+ m?s, \d+ forward passes\."), 60)
+    expect(page.locator("#stop")).to_be_hidden()
+
+
+def test_a_new_choice_takes_over_from_a_long_run(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    choose(page, "method", "Occlusion")
+    wait_for_status(page, "Occlusion on MobileNetV2")
+    choose(page, "method", "CAM")
+    wait_for_status(page, re.compile(r"\bCAM on MobileNetV2: \d+ ms"))
+    page.wait_for_timeout(2500)
+    wait_for_status(page, re.compile(r"\bCAM on MobileNetV2: \d+ ms"), 1)
+
+
+def test_saliency_and_the_other_model(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    choose(page, "method", "Saliency")
+    wait_for_status(page, "Saliency on MobileNetV2", 90)
+    choose(page, "model", "EfficientNet-Lite0")
+    wait_for_status(page, "Saliency on EfficientNet-Lite0", 90)
+    expect(page.locator("#note")).to_contain_text("EfficientNet-Lite0: 4.7 million parameters")
+
+
+def test_downloads_hold_what_is_shown(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    picture = Image.open(io.BytesIO(download(page, "png")))
+    width, height = Image.open(CAT).size
+    assert picture.width == width
+    assert picture.height > height, "the legend is under it"
+    facts = json.loads(download(page, "json"))
+    assert facts["target"]["label"] == "Egyptian cat"
+    assert facts["parameters"]["canvas"] == [192, 288]
+    raw = np.load(io.BytesIO(download(page, "npy")))
+    assert raw.shape == (6, 9)
+    assert np.isfinite(raw).all()
+
+
+WRONG = {
+    "text.jpg": (b"this is no picture", "is not a picture"),
+    "empty.png": (b"", "is empty"),
+    "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "SVG"),
+    "cut.jpg": (CAT.read_bytes()[:5000], "cut off or damaged"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_files_get_one_sentence(page: Page, tmp_path: Path, name: str) -> None:
+    content, sentence = WRONG[name]
+    (tmp_path / name).write_bytes(content)
+    give(page, tmp_path / name)
+    wait_for_status(page, sentence)
+    assert "Traceback" not in page.content()
+    page.locator("#picture button[aria-label='Remove Image']").click()
+    give(page, COFFEE)
+    wait_for_status(page, "espresso")
+
+
+def test_a_tiny_picture_gets_one_sentence(page: Page, tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    give(page, tmp_path / "dot.png")
+    wait_for_status(page, "1x1 pixels")
+
+
+def test_a_model_that_is_not_there_says_what_to_do(page: Page) -> None:
+    """No network reaches the published weights in a test; the page must say so and stay usable."""
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    choose(page, "model", "ResNet50")
+    wait_for_status(page, "check the network and try again", 120)
+    choose(page, "model", "EfficientNet-Lite0")
+    wait_for_status(page, "Grad-CAM on EfficientNet-Lite0")
+
+
+def test_phone_has_no_sideways_scroll(visit: Callable) -> None:
+    with visit(390, 844) as phone:
+        check_phone(phone)
+
+
+def check_phone(phone: Page) -> None:
+    give(phone, SAMPLES[-1].path)
+    wait_for_status(phone, "Grad-CAM on MobileNetV2")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    for name in ("picture", "bars", "overlay", "model", "method", "target", "downloads"):
+        box = phone.locator(f"#{name}").bounding_box()
+        assert box is not None, name
+        assert box["x"] >= 0, name
+        assert box["x"] + box["width"] <= 390, name
+
+
+def test_dark_mode_is_dark_and_works(visit: Callable) -> None:
+    with visit(query="?__theme=dark") as page:
+        give(page, COFFEE)
+        wait_for_status(page, "espresso")
+        shot = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("L"))
+        assert np.median(shot) < 60
+
+
+def test_visitors_do_not_see_each_other(visit: Callable) -> None:
+    with visit() as first, visit() as second:
+        give(first, CAT)
+        give(second, COFFEE)
+        wait_for_status(first, "Egyptian cat")
+        wait_for_status(second, "espresso")
+        choose(first, "colormap", "jet")
+        assert json.loads(download(second, "json"))["target"]["label"] == "espresso"
+        assert json.loads(download(first, "json"))["target"]["label"] == "Egyptian cat"
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,97 @@
+"""`app.py` started as a Space starts it: a clean copy of the tracked files, its environment, nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+ROOT = Path(__file__).parents[2]
+PORT = 7871
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+    copy = tmp_path_factory.mktemp("space")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("GRADIO")},
+        "SYSTEM": "spaces", "SPACE_ID": "someone/thumbscope", "SPACE_HOST": "someone-thumbscope.hf.space",
+        "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(PORT), "GRADIO_SSR_MODE": "True",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=copy, env=environment)
+    address = f"http://127.0.0.1:{PORT}/"
+    try:
+        for _ in range(600):
+            assert process.poll() is None, "the app ended"
+            try:
+                urllib.request.urlopen(address, timeout=2).read()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield Client(address, verbose=False, analytics_enabled=False), copy
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_predict(space) -> None:  # noqa: ANN001
+    client, copy = space
+    found = client.predict(handle_file(copy / "samples" / "photos" / "coffee.jpg"), api_name="/predict")
+    assert found["label"] == "espresso"
+    assert len(found["confidences"]) == 5
+
+
+def test_explain_by_name_and_target(space) -> None:  # noqa: ANN001
+    client, copy = space
+    picture = handle_file(copy / "samples" / "photos" / "cat.jpg")
+    overlay, facts = client.predict(
+        image=picture, model="efficientnet_lite0", method="cam", target="TABBY", api_name="/explain"
+    )
+    assert Path(overlay).exists()
+    assert facts["target"]["label"] == "tabby"
+    assert facts["model"] == "efficientnet_lite0"
+    assert facts["method"] == "cam"
+    assert facts["forward_passes"] == 1
+
+
+def test_a_wrong_class_is_one_sentence(space) -> None:  # noqa: ANN001
+    client, copy = space
+    with pytest.raises(AppError, match="There is no class 'taby'; did you mean 'tabby'"):
+        client.predict(handle_file(copy / "samples" / "photos" / "cat.jpg"), target="taby", api_name="/explain")
+
+
+def test_no_picture_is_one_sentence(space) -> None:  # noqa: ANN001
+    client, _ = space
+    with pytest.raises(AppError, match="There is no picture yet"):
+        client.predict(None, api_name="/predict")
+
+
+def test_only_the_two_endpoints_are_public(space) -> None:  # noqa: ANN001
+    client, _ = space
+    assert set(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == {"/predict", "/explain"}
+
+
+def test_nothing_is_written_into_the_copy(space) -> None:  # noqa: ANN001
+    _, copy = space
+    fresh = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
+    listed = {name for name in fresh if (ROOT / name).exists()}
+    assert fresh - listed == set()

@@ -1,0 +1,1 @@
+"""The page: one file a tab, plus what they share. The only folder that imports gradio."""
