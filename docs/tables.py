@@ -30,8 +30,8 @@ def models() -> str:
 def renewed(text: str) -> str:
     """README with both tables as the registers have them now."""
     for name, table in (("methods", methods()), ("models", models())):
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
-        text, count = re.subn(pattern, lambda match, table=table: match[1] + table + match[2], text, flags=re.DOTALL)  # type: ignore[misc]
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text, count = re.subn(pattern, lambda match, table=table: match[1] + table + "\n" + match[2], text, flags=re.DOTALL)  # type: ignore[misc]
         if count != 1:
             raise ValueError(f"README has no place for the table of {name}")
     return text

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from explain import cam, gradients, perturbation  # noqa: F401  (they register their methods)
-from explain.registry import METHODS, Method, Step, method
+from explain import cam, gradients, perturbation, registry  # noqa: F401  (the first three register their methods)
+from explain.registry import METHODS, Method, Step
 from explain.result import Explanation
 from explain.view import View
 from models.classifier import Classifier
@@ -34,67 +35,86 @@ def explain(
 
     `image`: a path, a PIL image, or a uint8 array (H, W), (H, W, 3) or (H, W, 4); EXIF rotation is honoured. `target`: a
     class index or label (in any case), by default the class predicted. `options`: the method's own, see METHODS. Raises
-    UserError, in one sentence, for a picture that cannot be read and for unknown names.
+    UserError, in one sentence, for a picture that cannot be read, for unknown names, and where this method cannot explain
+    this model; ArithmeticError if the map is not finite.
     """
-    *_, last = stream(image, classifier, method, target, **options)
-    return last
+    question = _Question(image, classifier, method, target, options)
+    return question.answer(deque(question.steps(), maxlen=1).pop())  # only the last step is worth taking to full size
 
 
 def stream(
     image: Source, classifier: Classifier, method: str = "grad-cam", target: int | str | None = None, **options: Any
 ) -> Iterator[Explanation]:
-    """The same, one Explanation after the other while the map gets better; quick methods give one only."""
-    start = time.perf_counter()
-    picture = read(image)
-    chosen = _method(method)
-    options = chosen.check(options)
-    index = None if target is None else classifier.index(target)
-    size = picture.pixels.shape[0], picture.pixels.shape[1]
-    view = View(classifier, classifier.geometry(size), picture.pixels)
-    index = int(view.logits.argmax()) if index is None else index
-    weights = np.zeros(len(classifier.labels), np.float32)
-    weights[index] = 1
-    found = chosen.function(view, weights, **options)
-    for step in [Step(found)] if isinstance(found, np.ndarray) else found:
-        yield _explanation(view, chosen, options, index, step, picture, start)
+    """The same, one Explanation after the other while the map gets better; quick methods give one only.
+
+    Nothing happens before the first is asked for, and closing the iterator stops the work.
+    """
+    question = _Question(image, classifier, method, target, options)
+    for step in question.steps():
+        yield question.answer(step)
 
 
-_method = method  # the argument of the same name hides it above
+class _Question:
+    """One call of `explain` or `stream`: its arguments checked and its picture seen once, with a clock that runs."""
 
+    def __init__(
+        self, image: Source, classifier: Classifier, name: str, target: int | str | None, options: dict[str, Any]
+    ) -> None:
+        self.start = time.perf_counter()
+        self.picture = read(image)
+        self.method = registry.method(name)
+        self.options = self.method.check(options)
+        index = None if target is None else classifier.index(target)
+        height, width = self.picture.pixels.shape[:2]
+        self.view = View(classifier, classifier.geometry((height, width)), self.picture.pixels)
+        self.index = int(self.view.logits.argmax()) if index is None else index
 
-def _explanation(
-    view: View, method: Method, options: dict[str, Any], index: int, step: Step, picture: Picture, start: float
-) -> Explanation:
-    if not np.isfinite(step.raw).all():
-        raise ArithmeticError(f"{method.name} gave a map with values that are not finite")
-    geometry = view.geometry
-    heatmap, notes = _scale(geometry.restore(step.raw), method.percentile)
-    return Explanation(
-        heatmap=heatmap,
-        raw=np.asarray(step.raw, np.float32),
-        target=index,
-        label=view.classifier.labels[index],
-        probability=float(view.classifier.probabilities(view.logits)[index]),
-        top=view.classifier.top(view.logits),
-        method=method.name,
-        model=view.classifier.name,
-        seconds=time.perf_counter() - start,
-        forward_passes=view.forward_passes,
-        backward_passes=view.backward_passes,
-        padding_share=geometry.padding_share(step.raw),
-        progress=step.progress,
-        parameters={**options, "size": geometry.size, "canvas": geometry.canvas, "box": geometry.box},
-        notes=picture.notes + notes,
-    )
+    def steps(self) -> Iterator[Step]:
+        """The method's maps."""
+        target = np.zeros(self.view.logits.shape, np.float32)
+        target[self.index] = 1
+        found = self.method.function(self.view, target, **self.options)
+        if isinstance(found, np.ndarray):
+            yield Step(found)
+        else:
+            yield from found
+
+    def answer(self, step: Step) -> Explanation:
+        """One of those maps in the picture's own pixels, with everything that was asked and found."""
+        if not np.isfinite(step.raw).all():
+            raise ArithmeticError(f"{self.method.name} gave a map with values that are not finite")
+        classifier, geometry, logits = self.view.classifier, self.view.geometry, self.view.logits
+        heatmap, notes = _scale(geometry.restore(step.raw), self.method.percentile)
+        return Explanation(
+            heatmap=heatmap,
+            raw=np.asarray(step.raw, np.float32),
+            target=self.index,
+            label=classifier.labels[self.index],
+            probability=float(classifier.probabilities(logits)[self.index]),
+            top=classifier.top(logits),
+            method=self.method.name,
+            model=classifier.name,
+            seconds=time.perf_counter() - self.start,
+            forward_passes=self.view.forward_passes,
+            backward_passes=self.view.backward_passes,
+            padding_share=geometry.padding_share(step.raw),
+            progress=step.progress,
+            parameters={**self.options, "size": geometry.size, "canvas": geometry.canvas, "box": geometry.box},
+            notes=self.picture.notes + notes,
+        )
 
 
 def _scale(signed: np.ndarray, percentile: float) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The positive part in [0, 1], and what to say where there is none."""
-    heat = np.maximum(signed, 0)
-    top = float(heat.max() if percentile == 100 else np.percentile(heat, percentile))
-    top = top or float(heat.max())
-    if top == 0:
+    """The positive part in [0, 1], and what to say where there is none.
+
+    In place, in the freshly restored map: at full size every temporary costs as much as the method itself.
+    """
+    heat = np.maximum(signed, 0, out=signed)
+    greatest = float(heat.max())
+    if greatest == 0:
         return heat, (
             "No region speaks for this class here: the map is empty, and its raw values are zero or negative.",
         )
-    return np.minimum(heat / top, 1), ()
+    top = greatest if percentile == 100 else float(np.percentile(heat, percentile)) or greatest
+    np.divide(heat, top, out=heat)
+    return np.minimum(heat, 1, out=heat), ()

@@ -44,6 +44,7 @@ def cam(view: View, target: np.ndarray) -> np.ndarray:
     head = view.classifier.head
     if not isinstance(head, LinearHead):
         raise ModelError(
-            f"cam needs global average pooling and one dense layer, which {view.classifier.name} does not end in; use grad-cam."
+            f"cam needs a model that ends in global average pooling and one dense layer, and {view.classifier.name} "
+            "does not; use grad-cam."
         )
     return view.features @ (head.weights @ target)

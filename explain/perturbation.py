@@ -40,20 +40,24 @@ def occlusion(
     top, left, height, width = view.geometry.box
     colour = _colour(view, fill)
     whole = float(view.logits @ target)
+    rounding = 1e-5 * float(np.abs(view.logits).max())  # what a pass may differ by where nothing was changed
     levels = [patch * factor for factor in PREVIEWS if patch * factor <= min(height, width)] + [patch]
     plan = [_positions((height, width), (size, size), stride * size // patch) for size in levels]
     total = sum(map(len, plan))
+    batch = np.empty((BATCH, *view.canvas.shape), np.float32)
     preview = np.zeros((height, width), np.float32)
     done = 0
     for size, positions in zip(levels, plan, strict=True):
         drops, coverage = np.zeros_like(preview), np.zeros_like(preview)
         for start in range(0, len(positions), BATCH):
             chunk = positions[start : start + BATCH]
-            batch = np.repeat(view.canvas[None], len(chunk), 0)
-            for canvas, (y, x) in zip(batch, chunk, strict=True):
+            batch[: len(chunk)] = view.canvas
+            for canvas, (y, x) in zip(batch, chunk, strict=False):  # the last chunk may be shorter
                 canvas[top + y : top + min(y + size, height), left + x : left + min(x + size, width)] = colour
-            for (y, x), score in zip(chunk, view.scores(batch, target), strict=True):
-                drops[y : y + size, x : x + size] += whole - score
+            found = whole - view.scores(batch[: len(chunk)], target)
+            found[np.abs(found) <= rounding] = 0
+            for (y, x), drop in zip(chunk, found, strict=True):
+                drops[y : y + size, x : x + size] += drop
                 coverage[y : y + size, x : x + size] += 1
             done += len(chunk)
             current = np.where(coverage > 0, drops / np.maximum(coverage, 1), preview)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -56,13 +57,21 @@ class Method:
                 if not defaults:
                     raise UnknownNameError(f"{self.name} has no options; leave out '{name}'.")
                 raise unknown(f"option of {self.name}", name, defaults)
-            default = defaults[name]
-            fits = isinstance(value, (int, float) if isinstance(default, float) else type(default))
-            if not fits or isinstance(value, bool) is not isinstance(default, bool):
-                kind = type(default).__name__
-                raise UserError(f"The option '{name}' of {self.name} is {kind}, such as {default!r}, not {value!r}.")
-        return defaults | options
+            kind, words = _KINDS[type(defaults[name])]
+            if not isinstance(value, kind) or isinstance(value, bool) is not isinstance(defaults[name], bool):
+                raise UserError(
+                    f"The option '{name}' of {self.name} is {words}, such as {defaults[name]!r}, not {value!r}."
+                )
+        return defaults | {name: type(defaults[name])(value) for name, value in options.items()}
 
+
+# What may be given for an option of each kind, NumPy's numbers included, and how to say so.
+_KINDS: dict[type, tuple[type, str]] = {
+    bool: (bool, "True or False"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "a name"),
+}
 
 METHODS: dict[str, Method] = {}
 

@@ -49,20 +49,19 @@ def sheet(pixels: np.ndarray, found: Explanation, colormap: str = COLORMAPS[0], 
 def legend(found: Explanation, width: int, colormap: str = COLORMAPS[0]) -> np.ndarray:
     """A strip of that width with the explanation's caption and its colour bar."""
     size = max(9, min(28, width // 32))
-    font = ImageFont.load_default(size)
-    lines = [f"{found.label}  {found.probability:.1%}", f"{found.method}, {found.model}"]
-    bar = max(40, width // 3)
+    margin = min(size, width // 8)
+    bar = min(max(40, width // 3), width - 2 * margin)
+    font, small = ImageFont.load_default(size), ImageFont.load_default(round(size * 0.85))
     strip = Image.new("RGB", (width, round(size * 3.4)), _PAPER)
     draw = ImageDraw.Draw(strip)
-    for row, line in enumerate(lines):
-        room = width - bar - 3 * size
-        while line and draw.textlength(line, font) > room:
+    for row, line in enumerate([f"{found.label}  {found.probability:.1%}", f"{found.method}, {found.model}"]):
+        while line and draw.textlength(line, font) > width - bar - 3 * margin:
             line = line[:-2] + "…" if len(line) > 2 else ""
-        draw.text((size, size * (0.5 + 1.25 * row)), line, _INK, font)
-    left, top = width - bar - size, round(size * 0.6)
+        draw.text((margin, size * (0.5 + 1.25 * row)), line, _INK, font)
+    left, top = width - bar - margin, round(size * 0.6)
     ramp = np.broadcast_to(np.linspace(0, 1, bar), (size, bar))
     strip.paste(Image.fromarray(colours(ramp, colormap)), (left, top))
-    small = ImageFont.load_default(round(size * 0.85))
-    draw.text((left, top + size * 1.3), "none", _INK, small)
-    draw.text((left + bar, top + size * 1.3), "most evidence", _INK, small, anchor="ra")
+    if draw.textlength("none  most evidence", small) <= bar:
+        draw.text((left, top + size * 1.3), "none", _INK, small)
+        draw.text((left + bar, top + size * 1.3), "most evidence", _INK, small, anchor="ra")
     return np.asarray(strip)

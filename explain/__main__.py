@@ -1,0 +1,301 @@
+"""`python -m explain photo.jpg`: the same from the command line. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from PIL import Image
+
+from explain import METHODS, Explanation, Method, explain, registry, render
+from models import DEFAULT, MODELS, Classifier, UserError, load, unknown
+from models.engine import write_atomically
+from models.picture import Picture, read
+
+COLUMNS = ("picture", "method", "class", "probability", "seconds", "passes", "file")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Explain pictures as the arguments say. Exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the models that need TensorFlow
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
+    try:
+        return _run(_parser().parse_intermixed_args(arguments))
+    except UserError as error:
+        _say(error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough; what is left must not fail again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, without the usage that argparse puts before it."""
+        raise UserError(f"{message} (see python -m explain --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("python -m explain", description="Show what an image classifier looks at.", allow_abbrev=False)
+    parser.add_argument("pictures", nargs="*", metavar="photo.jpg", help="pictures to explain")
+    parser.add_argument("--model", default=DEFAULT, metavar="NAME", help=f"classifier, by default {DEFAULT}")
+    parser.add_argument("--weights", metavar="FILE", help=".h5 weights for a model of keras.applications")
+    parser.add_argument(
+        "--method", nargs="+", action="extend", metavar="NAME", help='methods, by default grad-cam; "all" for every one'
+    )
+    parser.add_argument(
+        "--target", metavar="LABEL", help="class to explain, by label or index; by default the predicted"
+    )
+    parser.add_argument("--colormap", default=render.COLORMAPS[0], metavar="NAME", help=", ".join(render.COLORMAPS))
+    parser.add_argument(
+        "--opacity", type=float, default=0.6, metavar="X", help="of the colours, 0 to 1; by default 0.6"
+    )
+    parser.add_argument(
+        "--option", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="of a method, such as patch=48"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), metavar="DIR", help='folder for files, by default "out"'
+    )
+    parser.add_argument("--npy", action="store_true", help="also write each heatmap as float32 .npy, 0 to 1")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line in place of the table")
+    parser.add_argument("--list", action="store_true", help="print the methods and models there are, and end")
+    return parser
+
+
+def _run(asked: argparse.Namespace) -> int:
+    if asked.list:
+        print(_catalogue())
+        return 0
+    methods = _methods(asked.method or ["grad-cam"])
+    if not asked.pictures:
+        raise UserError("Name at least one picture: python -m explain photo.jpg (see --help).")
+    options = _options(asked.option, methods)
+    render.overlay(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32), asked.colormap, asked.opacity)  # checks
+    classifier = load(asked.model, asked.weights)
+    target = None if asked.target is None else _target(asked.target, classifier)
+    _make_folder(asked.out)
+    _wake(classifier)
+
+    complaints: set[str] = set()  # what concerns every picture is said once
+
+    def complain(error: UserError) -> None:
+        if str(error) not in complaints:
+            _say(error)
+        complaints.add(str(error))
+
+    table = _Table(asked.pictures, methods)
+    for image, stem in zip(asked.pictures, _stems(asked.pictures), strict=True):
+        try:
+            picture = read(image)
+        except UserError as error:
+            complain(error)
+            continue
+        for note in picture.notes:
+            _say(f"{image}: {note}")
+        for method in methods:
+            try:
+                found = explain(Picture(picture.pixels), classifier, method.name, target, **options[method.name])
+            except UserError as error:
+                complain(error)
+                continue
+            for note in found.notes:
+                _say(f"{image}, {method.name}: {note}")
+            sheet = render.sheet(picture.pixels, found, asked.colormap, asked.opacity)
+            overlay = _write(asked.out / f"{stem}.{method.name}.png", _png(sheet))
+            saved = _write(asked.out / f"{stem}.{method.name}.npy", _npy(found.heatmap)) if asked.npy else None
+            if asked.json:
+                facts = found.facts() | {"notes": [*picture.notes, *found.notes]}
+                print(json.dumps({"image": image} | facts | {"overlay": overlay, "map": saved}), flush=True)
+            else:
+                table.print(image, found, overlay)
+    return 2 if complaints else 0
+
+
+def _methods(names: list[str]) -> list[Method]:
+    """The methods of those names, each once; "all" stands for all of them."""
+    found: dict[str, Method] = {}
+    for name in names:
+        if name.lower() == "all":
+            found |= METHODS
+        elif Path(name).is_file():
+            raise UserError(f"'{name}' was taken for a method; name pictures before --method.")
+        else:
+            method = registry.method(name)
+            found[method.name] = method
+    return list(found.values())
+
+
+def _options(pairs: list[str], methods: list[Method]) -> dict[str, dict[str, Any]]:
+    """NAME=VALUE pairs -> options for each method; a pair goes to every method that has it, and one must."""
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"An option is NAME=VALUE, such as patch=48, not '{pair}'.")
+        given[name.strip()] = value.strip()
+    known = {name: default for method in methods for name, default in method.options.items()}
+    names = ", ".join(method.name for method in methods)
+    for name in given:
+        if not known:
+            raise UserError(f"There are no options for {names}; leave out '{name}'.")
+        if name not in known:
+            raise unknown(f"option of {names}", name, known)
+    return {
+        method.name: method.check(
+            {name: _value(text, method.options[name]) for name, text in given.items() if name in method.options}
+        )
+        for method in methods
+    }
+
+
+def _value(text: str, default: Any) -> Any:
+    """A value of the kind of the default; as it is where it does not fit, for `Method.check` to refuse."""
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        return type(default)(text)
+    except (ValueError, KeyError):
+        return text
+
+
+def _target(text: str, classifier: Classifier) -> int:
+    """A class by label, or by index where no label is that number."""
+    if text.strip().isdecimal() and text.strip() not in classifier.labels:
+        return classifier.index(int(text))
+    return classifier.index(text)
+
+
+def _stems(pictures: Sequence[str]) -> list[str]:
+    """A file name for each picture, unique even where case does not count."""
+    stems: list[str] = []
+    taken: set[str] = set()
+    for picture in pictures:
+        stem = name = Path(picture).stem
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        stems.append(name)
+    return stems
+
+
+def _make_folder(folder: Path) -> None:
+    """Make it, and see whether files can be written there before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"Nothing can be written to '{folder}' ({error.strerror}); name another folder with --out."
+        ) from error
+
+
+def _write(path: Path, content: bytes) -> str:
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be written ({error.strerror}).") from error
+    return str(path)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=3)  # a third of the default's time, a tenth more bytes
+    return file.getvalue()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+class _Table:
+    """Rows as they come, so its widths are settled before the first."""
+
+    def __init__(self, pictures: Sequence[str], methods: Sequence[Method]) -> None:
+        picture = max(len(name) for name in [*pictures, COLUMNS[0]])
+        method = max(len(name) for name in [*(m.name for m in methods), COLUMNS[1]])
+        self._row = f"{{:<{picture}}}  {{:<{method}}}  {{:<24}}  {{:>11}}  {{:>7}}  {{:>6}}  {{}}"
+        self._started = False
+
+    def print(self, image: str, found: Explanation, file: str) -> None:
+        if not self._started:
+            print(self._row.format(*COLUMNS))
+            self._started = True
+        label = found.label if len(found.label) <= 24 else found.label[:23] + "…"
+        passes = found.forward_passes + found.backward_passes
+        print(
+            self._row.format(
+                image, found.method, label, f"{found.probability:.1%}", f"{found.seconds:.3f}", passes, file
+            ),
+            flush=True,
+        )
+
+
+def _catalogue() -> str:
+    """Methods and models, aligned."""
+    wide = max(map(len, [*METHODS, *MODELS]))
+    cost = max(len(method.cost) for method in METHODS.values())
+    lines = ["Methods"]
+    for method in METHODS.values():
+        lines.append(f"  {method.name:<{wide}}  {method.cost:<{cost}}  {method.summary}")
+        if method.options:
+            options = " ".join(f"{name}={default}" for name, default in method.options.items())
+            lines.append(f"  {'':<{wide}}  {'':<{cost}}  --option {options}")
+    lines += ["", "Models"]
+    for name, model in MODELS.items():
+        size = f"{model.parameters / 1e6:.1f} M parameters"
+        lines.append(
+            f"  {name:<{wide}}  {size:<{cost}}  {model.title}, top-1 {model.top1:.1f} %, weights {model.weights}"
+        )
+    return "\n".join(lines)
+
+
+def _say(what: object) -> None:
+    """One line on stderr, whatever a file's name holds."""
+    print("explain:", " ".join(str(what).split()), file=sys.stderr)
+
+
+def _wake(classifier: Classifier) -> None:
+    """A first pass without LiteRT's line about its delegate, which no setting of its own silences."""
+    side = classifier.stride
+    with _quiet():
+        classifier.forward(np.zeros((1, *(classifier.canvas or (side, side)), 3), np.float32))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lines that native code prints to stderr meanwhile come out at the end, those that begin with INFO excepted."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        stderr = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            kept.seek(0)
+            for line in kept:
+                if not line.startswith(b"INFO:"):
+                    os.write(2, line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
