@@ -47,7 +47,7 @@ MODELS = {
 DEFAULT = "mobilenet_v2"
 
 _loaded: dict[str, Classifier] = {}
-_lock = threading.Lock()
+_locks = {name: threading.Lock() for name in MODELS}  # one each: a download holds up nobody else's model
 
 
 def load(name: str = DEFAULT, weights: str | os.PathLike[str] | None = None) -> Classifier:
@@ -65,7 +65,7 @@ def load(name: str = DEFAULT, weights: str | os.PathLike[str] | None = None) -> 
             raise ModelError(
                 f"{name} has its weights built in; other weights files fit the models of keras.applications."
             )
-        with _lock:
+        with _locks[name]:
             if name not in _loaded:
                 _loaded[name] = embedded.load(name)
             return _loaded[name]
@@ -73,7 +73,7 @@ def load(name: str = DEFAULT, weights: str | os.PathLike[str] | None = None) -> 
 
     if weights is not None:
         return applications.load(name, weights)
-    with _lock:
+    with _locks[name]:
         if name not in _loaded:
             _loaded[name] = applications.load(name)
         return _loaded[name]

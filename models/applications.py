@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from models import embedded
 from models.classifier import Classifier
-from models.errors import ModelError
+from models.errors import ModelError, reason
 
 if TYPE_CHECKING:
     import keras
@@ -68,9 +69,12 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> Classifier
     path = _given(weights) if weights is not None else fetch(application)
     network, preprocess = build(application)
     try:
-        network.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a hundred lines on a file that does not fit, before the error that counts
+            network.load_weights(path)
     except Exception as error:  # h5py and Keras raise what they like on a file that does not fit
-        raise ModelError(f"'{path.name}' does not hold weights for {name}: {str(error).splitlines()[0]}") from error
+        advice = "" if weights is not None else f"; delete {path} and try again"
+        raise ModelError(f"'{path.name}' does not hold weights for {name} ({reason(error)}){advice}.") from error
 
     from models.keras_model import to_classifier
 
@@ -92,12 +96,12 @@ def cache() -> Path:
 def fetch(application: Application, host: str = HOST) -> Path:
     """The published weights file, downloaded if it is not in the cache; its hash is checked where one is published."""
     import pooch
+    import requests
 
     name = Path(application.file).name
     md5 = f"md5:{application.md5}" if application.md5 else None
-    advice = (
-        f"check the network and try again, or fetch {HOST}/{application.file} elsewhere and name it: "
-        f'load(..., weights="{name}") or --weights {name}.'
+    elsewhere = (
+        f'fetch {HOST}/{application.file} elsewhere and name it: load(..., weights="{name}") or --weights {name}.'
     )
     try:
         return Path(
@@ -110,9 +114,18 @@ def fetch(application: Application, host: str = HOST) -> Path:
             )
         )
     except ValueError as error:  # pooch: the hash does not match
-        raise ModelError(f"The download of {name} arrived damaged (its hash is wrong); {advice}") from error
-    except OSError as error:  # requests' errors are OSErrors too
-        raise ModelError(f"{name} could not be downloaded; {advice}") from error
+        raise ModelError(
+            f"The download of {name} arrived damaged (its hash is wrong); try again, or {elsewhere}"
+        ) from error
+    except requests.HTTPError as error:
+        answer = getattr(error.response, "status_code", "an error")
+        raise ModelError(f"{name} could not be downloaded (the server answered {answer}); {elsewhere}") from error
+    except requests.RequestException as error:
+        raise ModelError(f"{name} could not be downloaded; check the network and try again, or {elsewhere}") from error
+    except OSError as error:
+        raise ModelError(
+            f"{name} could not be kept in {cache()} ({reason(error)}); make room or set KERAS_HOME."
+        ) from error
 
 
 def _given(weights: str | os.PathLike[str]) -> Path:

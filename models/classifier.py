@@ -6,21 +6,20 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from models import geometry
 from models.engine import Engine
-from models.errors import ModelError, unknown
+from models.errors import ModelError, UserError, unknown
 from models.geometry import Geometry
 from models.head import Head
 
 if TYPE_CHECKING:
     import keras
 
-    from models.gradient import PixelGradient
-
+T = TypeVar("T")
 Activation = Literal["softmax", "sigmoid"]
 
 
@@ -65,6 +64,7 @@ class Classifier:
         self.canvas = canvas
         self.activation = activation
         self._build = network
+        self._made: dict[str, Any] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class Classifier:
 
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {label.casefold(): index for index, label in reversed(list(enumerate(self.labels)))}
+        return {label.strip().casefold(): index for index, label in reversed(list(enumerate(self.labels)))}
 
     def index(self, target: int | str) -> int:
         """The class a number or a label (in any case) stands for. Raises UnknownNameError with suggestions."""
@@ -107,11 +107,19 @@ class Classifier:
             raise unknown("class", target, [f"0 to {len(self.labels) - 1}"])
         return int(target)
 
-    def geometry(self, size: tuple[int, int]) -> Geometry:
-        """Where a picture of `size` (H, W) lies on this network's canvas."""
-        if self.canvas:
+    def geometry(self, size: tuple[int, int], side: int | None = None) -> Geometry:
+        """Where a picture of `size` (H, W) lies on this network's canvas.
+
+        `side`: the canvas has about side * side pixels, by default 224; finer maps for more time. Raises ModelError where
+        the network takes one canvas only, and UserError for a side under one cell or over 1024.
+        """
+        if side is None and self.canvas:
             return geometry.fixed(size, self.canvas)
-        return geometry.fitted(size, self.side, self.stride)
+        if self.canvas:
+            raise ModelError(f"{self.name} takes pictures of {self.canvas[1]}x{self.canvas[0]} only; leave out the canvas.")
+        if side is not None and not self.stride <= side <= 1024:
+            raise UserError(f"The canvas has a side of {self.stride} to 1024 pixels; got {side}.")
+        return geometry.fitted(size, side or self.side, self.stride)
 
     def forward(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features (N, fh, fw, C) and logits (N, classes) of canvases (N, h, w, 3) in [0, 255]."""
@@ -119,15 +127,36 @@ class Classifier:
 
     def gradient(self, batch: np.ndarray, target: np.ndarray) -> np.ndarray:
         """d(target . logits) / d(pixels) (N, h, w, 3) at canvases (N, h, w, 3); the first call imports TensorFlow."""
-        return self._pixel_gradient()(np.ascontiguousarray(batch, np.float32), target.astype(np.float32))
+        from models.gradient import PixelGradient
 
-    def _pixel_gradient(self) -> PixelGradient:
-        with self._lock:  # built once, whoever comes first
-            if "_gradient" not in self.__dict__:
-                from models.gradient import PixelGradient
+        pixels = self._once("pixels", PixelGradient)
+        return pixels(np.ascontiguousarray(batch, np.float32), target.astype(np.float32))
 
-                self._gradient = PixelGradient(self._build())
-            return self._gradient
+    def guided_gradient(self, batch: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """As `gradient`, with ReLUs that pass back positive gradients only. Raises ModelError if there are none."""
+        from models.gradient import GuidedGradient
+
+        guided = self._once("guided", GuidedGradient)
+        return guided(np.ascontiguousarray(batch, np.float32), target.astype(np.float32))
+
+    def layer_gradient(self, layer: str, batch: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The activation (N, lh, lw, C) of a layer of the network at canvases, and d(target . logits) / d(activation).
+
+        Raises UnknownNameError, with the names there are, for one that is not a spatial map.
+        """
+        from models.gradient import LayerGradient
+
+        inner = self._once(f"layer {layer}", lambda network: LayerGradient(network, layer))
+        return inner(np.ascontiguousarray(batch, np.float32), target.astype(np.float32))
+
+    def _once(self, name: str, make: Callable[[keras.Model], T]) -> T:
+        """What `make` makes of the network; both are built once, whoever comes first."""
+        with self._lock:
+            if "network" not in self._made:
+                self._made["network"] = self._build()
+            if name not in self._made:
+                self._made[name] = make(self._made["network"])
+            return self._made[name]
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Logits (..., classes) -> probabilities of the same shape."""
@@ -155,6 +184,6 @@ def check_labels(labels: Sequence[str] | None, classes: int) -> tuple[str, ...]:
     names = tuple(str(label) for label in labels)
     if len(names) != classes:
         raise ModelError(f"The model has {classes} classes and {len(names)} labels were given; give one a class.")
-    if len({name.casefold() for name in names}) < classes:
+    if len({name.strip().casefold() for name in names}) < classes:
         raise ModelError("Two of the labels are the same; a label must name one class.")
     return names

@@ -100,22 +100,23 @@ def build(architecture: Architecture, weights: dict[str, np.ndarray]) -> keras.M
         pending.append((layer, f"{next(convolutions):02d}"))
         return layer(x)
 
-    def relu6(x: keras.KerasTensor) -> keras.KerasTensor:
-        return layers.ReLU(6.0)(x)
+    def relu6(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return layers.ReLU(6.0, name=name)(x)
 
     inputs = keras.Input((None, None, 3))
     x = layers.Rescaling(weights["input.scale"].tolist(), weights["input.offset"].tolist())(inputs)
-    x = relu6(convolve(x, 3, 2, 32))
+    x = relu6(convolve(x, 3, 2, 32), "stem")
+    numbers = itertools.count(1)
     for block in architecture.blocks:
         for index in range(block.repeats):
-            shortcut, stride = x, block.stride if index == 0 else 1
+            name, shortcut, stride = f"block{next(numbers)}", x, block.stride if index == 0 else 1
             if block.expansion > 1:
-                x = relu6(convolve(x, 1, 1, x.shape[-1] * block.expansion))
-            x = relu6(convolve(x, block.kernel, stride, None))
+                x = relu6(convolve(x, 1, 1, x.shape[-1] * block.expansion), f"{name}-wide")
+            x = relu6(convolve(x, block.kernel, stride, None), f"{name}-deep")
             x = convolve(x, 1, 1, block.channels)
             if index > 0:
                 x = layers.Add()([shortcut, x])
-    features = relu6(convolve(x, 1, 1, TOP))
+    features = relu6(convolve(x, 1, 1, TOP), "features")
     dense = layers.Dense(weights["dense.bias"].size)
     pending.append((dense, "dense"))
     logits = dense(layers.GlobalAveragePooling2D()(features))

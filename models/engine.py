@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from models.errors import reason
+
 if TYPE_CHECKING:
     import keras
 
@@ -102,7 +104,8 @@ def convert(network: keras.Model, canvas: tuple[int, int], half: bool = False) -
 
 def agree(engine: Engine, network: keras.Model, batch: np.ndarray) -> None:
     """Raise ArithmeticError unless engine and network give the same features and logits on a batch."""
-    for what, ours, theirs in zip(("features", "logits"), engine.forward(batch), network(batch), strict=True):
+    truths = network(batch, training=False)
+    for what, ours, theirs in zip(("features", "logits"), engine.forward(batch), truths, strict=True):
         truth = np.asarray(theirs)
         gap = float(np.abs(ours - truth).max() / max(float(truth.std()), 1e-6))
         if not gap < PARITY:  # a NaN is no agreement either
@@ -112,20 +115,30 @@ def agree(engine: Engine, network: keras.Model, batch: np.ndarray) -> None:
 def compile_network(network: keras.Model, canvas: tuple[int, int], keep: Path | None = None) -> Engine:
     """The fastest engine that gives the network's own answers: LiteRT, or a `tf.function` with a line in the log.
 
-    `keep`: where the converted network is kept for the next time.
+    `keep`: where the converted network is kept for the next time; a damaged or foreign file there is made anew.
     """
     probe = np.random.default_rng(0).uniform(0, 255, (2, *canvas, 3)).astype(np.float32)
+    if keep and keep.exists():
+        try:
+            return _checked(keep.read_bytes(), network, probe)
+        except Exception as error:  # noqa: BLE001  (whatever LiteRT raises on bytes that are no network)
+            log.warning("%s is not the converted %s and is made anew: %s", keep, network.name, reason(error))
     try:
-        found = keep is not None and keep.exists()
-        engine = LiteRT(keep.read_bytes() if keep and found else convert(network, canvas))
-        agree(engine, network, probe)
-    except Exception as reason:  # noqa: BLE001  (the converter raises whatever its many stages raise)
-        log.warning(
-            "%s runs through TensorFlow, about four times slower: %s", network.name, str(reason).splitlines()[0]
-        )
+        engine = _checked(convert(network, canvas), network, probe)
+    except Exception as error:  # noqa: BLE001  (the converter raises whatever its many stages raise)
+        log.warning("%s runs through TensorFlow, about four times slower: %s", network.name, reason(error))
         return Function(network)
-    if keep and not found:
-        write_atomically(keep, engine.model)
+    if keep:
+        try:
+            write_atomically(keep, engine.model)
+        except OSError as error:  # a full or read-only disk costs the next start its speed, not this one its result
+            log.warning("The converted %s cannot be kept as %s: %s", network.name, keep, reason(error))
+    return engine
+
+
+def _checked(model: bytes, network: keras.Model, probe: np.ndarray) -> LiteRT:
+    engine = LiteRT(model)
+    agree(engine, network, probe)
     return engine
 
 
@@ -133,5 +146,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)
+        temporary = Path(file.name)
+        try:
+            file.write(content)
+            file.close()  # before it is moved: Windows insists
+            temporary.replace(path)
+        except BaseException:
+            file.close()
+            temporary.unlink()
+            raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -22,14 +23,23 @@ class UnknownNameError(UserError):
     """A model, method, class, option or colour map that does not exist."""
 
 
+def reason(error: BaseException) -> str:
+    """What an exception of another library says, in one line without its full stop: to be put into a sentence."""
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip() for line in str(error).splitlines()]
+    return next((line.rstrip(".:") for line in lines if line), type(error).__name__)
+
+
 def unknown(what: str, name: object, choices: Iterable[str]) -> UnknownNameError:
     """The error for a name that is not among `choices`, with the nearest ones (or all, if they are few)."""
     choices = list(choices)
     folded = {choice.casefold(): choice for choice in choices}
-    near = [folded[key] for key in difflib.get_close_matches(str(name).casefold(), folded, n=3, cutoff=0.6)]
-    near = near or [choice for key, choice in folded.items() if str(name).casefold() in key][:3] if name else near
+    wanted = str(name).strip().casefold()
+    # "horn" is rather one word of "French horn" than a misspelt "corn".
+    keys = [key for key in folded if wanted in key.split()] + difflib.get_close_matches(wanted, folded, n=3, cutoff=0.6)
+    keys = keys or [key for key in folded if wanted and wanted in key]
+    near = [repr(folded[key]) for key in dict.fromkeys(keys)][:3]
     if near:
-        return UnknownNameError(f"There is no {what} '{name}'; did you mean {' or '.join(repr(n) for n in near)}?")
+        return UnknownNameError(f"There is no {what} '{name}'; did you mean {' or '.join(near)}?")
     if len(choices) <= 30:
         return UnknownNameError(f"There is no {what} '{name}'; choose one of: {', '.join(choices) or 'none'}.")
     return UnknownNameError(f"There is no {what} '{name}' among the {len(choices)}; check its spelling.")

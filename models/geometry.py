@@ -1,7 +1,7 @@
 """Where a picture lies on a network's canvas, and the way back: maps from the canvas to the picture's own pixels.
 
-All resampling of maps is bilinear with half-pixel centres (a cell's value belongs to its middle) and, when shrinking,
-averages over the area; both are one separable matrix product.
+All resampling of maps is bilinear with half-pixel centres (a cell's value belongs to its middle) and, when shrinking, the
+average over the area; both are one separable matrix product, and both keep a map's mean where the factor is whole.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ class Geometry:
             return 0.0
         heat = np.maximum(resample(grid, self.canvas), 0)
         top, left, height, width = self.box
-        total = float(heat.sum())
-        return 1 - float(heat[top : top + height, left : left + width].sum()) / total if total > 0 else 0.0
+        total = float(heat.sum(dtype=np.float64))
+        inside = float(heat[top : top + height, left : left + width].sum(dtype=np.float64))
+        return max(0.0, 1 - inside / total) if total > 0 else 0.0
 
 
 def fixed(size: tuple[int, int], canvas: tuple[int, int]) -> Geometry:
@@ -86,17 +87,21 @@ def _canvas(log_aspect: float, side: int, stride: int) -> tuple[int, int]:
     return height * stride, width * stride
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)  # one may be 10 MB: a pixel map of a large photograph
 def interpolation(n_out: int, n_in: int, start: float = 0.0, extent: float = 1.0) -> np.ndarray:
     """Matrix (n_out, n_in) that samples n_in cells over the interval [start, start + extent] of their unit length.
 
-    Triangle kernel around each output's centre, as wide as the coarser of both grids; edges repeat. Rows sum to 1.
+    Between cells linear, edges repeating; where the output is coarser, each is the mean over its own stretch. At equal
+    size both are the same. Rows sum to 1.
     """
     step = extent * n_in / n_out
-    centres = (start * n_in) + (np.arange(n_out) + 0.5) * step - 0.5
-    if step <= 1:
-        centres = np.clip(centres, 0, n_in - 1)
-    weights = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(n_in)) / max(1.0, step))
+    centres = start * n_in + (np.arange(n_out) + 0.5) * step
+    reach = max(step, 1.0) / 2
+    if step < 1:  # a stretch one cell wide, kept inside the grid
+        centres = np.clip(centres, 0.5, n_in - 0.5)
+    cells = np.arange(n_in)
+    overlap = np.minimum(centres[:, None] + reach, cells + 1) - np.maximum(centres[:, None] - reach, cells)
+    weights = np.maximum(0, overlap)
     matrix = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
     matrix.flags.writeable = False
     return matrix

@@ -36,7 +36,7 @@ class LinearHead:
     def gradient(self, features: np.ndarray, target: np.ndarray) -> np.ndarray:
         """See `Head`."""
         cells = features.shape[1] * features.shape[2]
-        return np.broadcast_to(self.weights @ (target / cells), features.shape)
+        return np.broadcast_to(self.weights @ (target.astype(np.float32) / cells), features.shape)
 
 
 class NetworkHead:
@@ -63,8 +63,8 @@ class NetworkHead:
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """See `Head`."""
-        return np.asarray(self._logits(features))
+        return np.asarray(self._logits(features.astype(np.float32)))
 
     def gradient(self, features: np.ndarray, target: np.ndarray) -> np.ndarray:
         """See `Head`."""
-        return np.asarray(self._gradient(features, target))
+        return np.asarray(self._gradient(features.astype(np.float32), target.astype(np.float32)))

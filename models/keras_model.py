@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from inspect import isfunction
 from typing import Any
 
 import keras
@@ -11,7 +13,7 @@ from keras import layers
 
 from models.classifier import Activation, Classifier, check_labels
 from models.engine import Engine, compile_network
-from models.errors import ModelError
+from models.errors import ModelError, reason
 from models.head import Head, LinearHead, NetworkHead
 
 # Layers behind which a map is only coarser or the same: the activation before them is the one to explain.
@@ -20,11 +22,19 @@ _PASSIVE = (
     layers.GlobalMaxPooling2D, layers.Dropout, layers.SpatialDropout2D, layers.ZeroPadding2D, layers.Cropping2D,
     layers.Flatten, layers.Reshape, layers.Identity, layers.Rescaling, layers.Normalization, layers.Lambda,
 )  # fmt: skip
-_ACTIVATIONS: dict[str, Activation] = {
-    "Softmax": "softmax",
-    "Sigmoid": "sigmoid",
-    "softmax": "softmax",
-    "sigmoid": "sigmoid",
+_PASSIVE_OPERATIONS = {"MaxPool", "AveragePool"}  # the same as keras.ops.max_pool(x, ...), known by their class only
+
+# Final activations that are taken off, by the name of their function or layer: what turns the logits into probabilities,
+# and what the model itself made of them.
+_FINAL: dict[str, tuple[Activation, Callable]] = {
+    "softmax": ("softmax", keras.ops.softmax),
+    "softmax_v2": ("softmax", keras.ops.softmax),  # tf.nn.softmax
+    "Softmax": ("softmax", keras.ops.softmax),
+    "log_softmax": ("softmax", keras.ops.log_softmax),
+    "log_softmax_v2": ("softmax", keras.ops.log_softmax),
+    "LogSoftmax": ("softmax", keras.ops.log_softmax),
+    "sigmoid": ("sigmoid", keras.ops.sigmoid),
+    "Sigmoid": ("sigmoid", keras.ops.sigmoid),
 }
 
 
@@ -53,36 +63,32 @@ def to_classifier(
 def take_apart(model: keras.Model, preprocess: Callable | None = None) -> tuple[keras.Model, Head, Activation]:
     """A flat copy (RGB in [0, 255] -> features, logits), its head, and the activation that turns logits into probabilities."""
     canvas = _check_ends(model)
+    copies = _Copies(model)
     pixels = keras.Input((*canvas, 3), name="pixels")
-    prepared = pixels if preprocess is None else layers.Lambda(preprocess, name="preprocess")(pixels)
-    copies = _Copies()
-    try:
-        output = copies.inline(model, prepared)
-    except ModelError:
-        raise
-    except Exception as error:  # whatever a user's own layer raises
-        raise ModelError(f"The model '{model.name}' cannot be copied: {str(error).splitlines()[0]}") from error
-    logits, activation = _without_activation(output)
-    activation = activation or copies.removed or "softmax"
+    output = copies.inline(model, _prepare(pixels, preprocess))
+    logits, final = _without_activation(output)
+    final = final or copies.removed
+    activation: Activation
+    activation, answer = _FINAL[final] if final else ("softmax", None)
     copies.transfer()
-    _check_copy(model, keras.Model(pixels, logits), preprocess, activation)
+    _check_copy(model, keras.Model(pixels, logits), preprocess, answer, copies.exact)
     if logits.shape[-1] == 1:
-        logits, activation = (
-            layers.Concatenate()([layers.Rescaling(-0.5)(logits), layers.Rescaling(0.5)(logits)]),
-            "softmax",
-        )
-    features, head = _split(pixels, logits, model.name)
+        logits, activation = _two_classes(logits), "softmax"
+    features = _last_spatial(pixels, logits, copies.tensors, model.name)
+    head = _head(keras.Model(features, logits))
     return keras.Model(pixels, [features, logits], name=model.name), head, activation
 
 
 def _check_ends(model: keras.Model) -> tuple[int, int]:
     """(h, w) of the input of a model with one RGB input and one row of outputs, else ModelError."""
-    if not isinstance(model, keras.Sequential) and not hasattr(model, "_run_through_graph"):
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"A Keras 3 model is needed (keras.Model or keras.Sequential), not {type(model).__name__}.")
+    if not _is_graph(model):
         raise ModelError(
             f"'{model.name}' is a subclassed model, whose layers cannot be seen from outside; "
             "build it as keras.Model(inputs, outputs) or keras.Sequential."
         )
-    if not model.built or not hasattr(model, "inputs") or not model.inputs:
+    if not model.built or not model.inputs:
         raise ModelError(f"'{model.name}' has no input shape yet; start it with keras.Input((height, width, 3)).")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
@@ -98,18 +104,44 @@ def _check_ends(model: keras.Model) -> tuple[int, int]:
     return shape[1] or Classifier.side, shape[2] or Classifier.side
 
 
-class _Copies:
-    """Copies of a model's layers, one a layer however often it is called, and the weights they still have to receive."""
+def _is_graph(model: Any) -> bool:
+    return isinstance(model, keras.Sequential) or hasattr(model, "_run_through_graph")
 
-    def __init__(self) -> None:
+
+def _prepare(pixels: Any, preprocess: Callable | None) -> Any:
+    if preprocess is None:
+        return pixels
+    try:
+        return layers.Lambda(preprocess, name="preprocess")(pixels)
+    except Exception as error:  # whatever a user's own function raises
+        raise ModelError(
+            "`preprocess` cannot become part of the network; write it with keras.ops or TensorFlow, not with NumPy alone."
+        ) from error
+
+
+class _Copies:
+    """Copies of a model's layers, one a layer however often it is called, and the weights they still have to receive.
+
+    `tensors`: all outputs in the order of calculation. `removed`: the final layer's activation, if it was taken off.
+    `exact`: no layer calculated in less than float32; the copies never do.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.tensors: list[Any] = []
+        self.removed: str | None = None
+        self.exact = True
+        self._final = _final_layer(model)
         self._copies: dict[int, tuple[Any, Any]] = {}
-        self.removed: Activation | None = None
-        self._final: Any = None
+        self._names = {"pixels", "preprocess", "two_classes"}
 
     def inline(self, model: keras.Model, inputs: Any) -> Any:
         """The output of a copy of `model` on `inputs`, with nested models spread out into their layers."""
-        self._final = _final_layer(model)
-        return self._inline(model, inputs)
+        try:
+            return self._inline(model, inputs)
+        except ModelError:
+            raise
+        except Exception as error:  # whatever a user's own layer raises
+            raise ModelError(f"The model '{model.name}' cannot be copied: {reason(error)}.") from error
 
     def _inline(self, model: Any, inputs: Any) -> Any:
         if isinstance(model, keras.Sequential):
@@ -122,98 +154,186 @@ class _Copies:
         if isinstance(operation, keras.Model):
             return self._inline(operation, arguments[0] if len(arguments) == 1 else arguments)
         options.pop("training", None)
-        return operation(*arguments, **options)
+        outputs = operation(*arguments, **options)
+        self.tensors += keras.tree.flatten(outputs)
+        return outputs
 
     def _copy(self, operation: Any) -> Any:
         if isinstance(operation, keras.Model):
-            if not isinstance(operation, keras.Sequential) and not hasattr(operation, "_run_through_graph"):
+            if not _is_graph(operation):
                 raise ModelError(
                     f"The nested model '{operation.name}' is subclassed; its layers cannot be seen from outside."
                 )
             return operation  # spread out when called
-        if not isinstance(operation, layers.Layer):
-            return operation  # a bare operation such as x + y has no weights: nothing to protect
         if id(operation) not in self._copies:
-            config = operation.get_config()
-            if operation is self._final and str(config.get("activation")) in _ACTIVATIONS:
-                self.removed = _ACTIVATIONS[config["activation"]]
-                config["activation"] = "linear"
-            self._copies[id(operation)] = (operation, type(operation).from_config(config))
+            copy = self._copy_layer(operation) if isinstance(operation, layers.Layer) else _copy_operation(operation)
+            self._copies[id(operation)] = operation, copy
+            copy.name = self._unique(operation.name)
         return self._copies[id(operation)][1]
+
+    def _copy_layer(self, layer: Any) -> Any:
+        if isinstance(layer, layers.Lambda):  # Keras calls reading its code back unsafe, but here it never left
+            return layers.Lambda(layer.function, layer._output_shape, layer.mask, layer.arguments, dtype="float32")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about writing a lambda down, which is not what happens here
+                config = layer.get_config()
+            if type(layer).from_config.__func__ is layers.Layer.from_config.__func__:
+                # Functions as they are: by name Keras finds only its own.
+                config |= {key: value for key in config if isfunction(value := getattr(layer, key, None))}
+            if layer is self._final and not isinstance(layer, layers.Activation) and config.get("activation"):
+                self.removed = _final_name(layer.activation)
+                if self.removed:
+                    config["activation"] = "linear"
+            if layer.compute_dtype != "float32" and "dtype" in config:
+                self.exact = self.exact and layer.compute_dtype == "float64"
+                config["dtype"] = "float32"
+            return type(layer).from_config(config)
+        except Exception as error:  # whatever a user's own layer raises
+            raise ModelError(
+                f"The layer '{layer.name}' ({type(layer).__name__}) cannot be copied; "
+                "give it a get_config() that returns the arguments it was made with."
+            ) from error
+
+    def _unique(self, name: str) -> str:
+        """Nested models may use a name twice, a flat one may not."""
+        free = name
+        while free in self._names:
+            free += "_"
+        self._names.add(free)
+        return free
 
     def transfer(self) -> None:
         """Give every copy its original's weights."""
         for original, copy in self._copies.values():
-            copy.set_weights(original.get_weights())
+            if isinstance(original, layers.Layer):
+                copy.set_weights(original.get_weights())
+            if isinstance(original, layers.Normalization):
+                copy.finalize_state()  # it calculates with what it derives from its weights
+
+
+def _copy_operation(operation: Any) -> Any:
+    """A bare operation such as x + y without its place in the graph: calling the original again would add to the model's."""
+    copy = object.__new__(type(operation))
+    vars(copy).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
+    return copy
 
 
 def _final_layer(model: Any) -> Any:
     """The layer that makes a model's output, looked for inside nested models too."""
-    while isinstance(model, keras.Model):
+    while isinstance(model, keras.Model) and _is_graph(model):
         model = model.layers[-1] if isinstance(model, keras.Sequential) else model.outputs[0]._keras_history.operation
     return model
 
 
-def _without_activation(tensor: Any) -> tuple[Any, Activation | None]:
-    """The tensor before a final softmax or sigmoid that is a layer or an operation of its own."""
-    operation = tensor._keras_history.operation
-    kind = getattr(getattr(operation, "activation", None), "__name__", None)
-    kind = kind if isinstance(operation, layers.Activation) else type(operation).__name__
-    if kind in _ACTIVATIONS:
-        return operation._inbound_nodes[-1].input_tensors[0], _ACTIVATIONS[kind]
-    return tensor, None
+def _final_name(activation: Any) -> str | None:
+    """The name in _FINAL of a function, a layer or an operation, if it is one of them."""
+    name = getattr(activation, "__name__", type(activation).__name__)
+    return name if name in _FINAL else None
 
 
-def _check_copy(model: keras.Model, copy: keras.Model, preprocess: Callable | None, activation: Activation) -> None:
-    """Raise ModelError unless the copy's probabilities or logits are the original's answers."""
-    probe = np.random.default_rng(0).uniform(0, 255, (2, *copy.input_shape[1:])).astype(np.float32)
-    original = np.asarray(model(preprocess(probe.copy()) if preprocess else probe, training=False))
-    logits = np.asarray(copy(probe, training=False))
-    answers = [logits, np.asarray(getattr(keras.activations, activation)(keras.ops.convert_to_tensor(logits)))]
-    if not any(np.allclose(answer, original, rtol=1e-3, atol=1e-4) for answer in answers):
+def _without_activation(tensor: Any) -> tuple[Any, str | None]:
+    """The tensor before a final softmax or sigmoid that is a layer or an operation of its own, and that one's name."""
+    node = _origin(tensor)
+    operation = node.operation
+    name = _final_name(operation.activation if isinstance(operation, layers.Activation) else operation)
+    return (node.input_tensors[0], name) if name else (tensor, None)
+
+
+def _check_copy(
+    model: keras.Model, copy: keras.Model, preprocess: Callable | None, answer: Callable | None, exact: bool
+) -> None:
+    """Raise ModelError unless the copy's logits give the original's answers, by way of `answer` if that was taken off."""
+    # Whole numbers: they are the same to models that take uint8.
+    probe = np.random.default_rng(0).integers(0, 256, (2, *copy.input_shape[1:])).astype(np.float32)
+    batch = keras.ops.convert_to_tensor(probe)
+    original = np.asarray(model(preprocess(batch) if preprocess else batch, training=False), np.float32)
+    logits = copy(probe, training=False)
+    found = np.asarray(answer(logits) if answer else logits)
+    rtol, atol = (1e-3, 1e-4) if exact else (5e-2, 1e-2)
+    if not np.allclose(found, original, rtol, atol):
         raise ModelError(
-            f"A copy of '{model.name}' does not answer as it does; its last layers are of a kind that is not known."
+            f"A copy of '{model.name}' does not answer as it does; one of its layers does more than its configuration says."
         )
-    sums = logits.sum(1)
-    if logits.shape[1] > 1 and logits.min() >= 0 and np.allclose(sums, 1, atol=1e-3):
+    values = np.asarray(logits)
+    if values.shape[1] > 1 and values.min() >= 0 and np.allclose(values.sum(1), 1, atol=1e-3):
         raise ModelError(
             f"'{model.name}' returns probabilities in a way that cannot be undone; "
             "end it with Dense(classes) and an activation of softmax, sigmoid or none."
         )
 
 
-def _split(pixels: Any, logits: Any, name: str) -> tuple[Any, Head]:
-    """The last spatial activation and the head behind it."""
-    for features in _spatial(keras.Model(pixels, logits)):
-        try:
-            behind = keras.Model(features, logits)
-        except ValueError:
-            continue  # not the only way to the logits
-        return features, _head(behind)
+def _two_classes(logit: Any) -> Any:
+    """One unit's logit z as the logits -z/2 and z/2 of two classes, whose softmax is 1 - sigmoid(z) and sigmoid(z)."""
+    layer = layers.Dense(2, use_bias=False, name="two_classes")
+    logits = layer(logit)
+    layer.set_weights([np.array([[-0.5, 0.5]], np.float32)])
+    return logits
+
+
+def _origin(tensor: Any) -> Any:
+    """The node, one call of an operation, that a symbolic tensor came from."""
+    operation, index, _ = tensor._keras_history
+    return operation._inbound_nodes[index]
+
+
+def _upstream(tensor: Any, stop: Any = None) -> dict[int, Any]:
+    """By id, a symbolic tensor and all that it is made from, looking no further than `stop`."""
+    found: dict[int, Any] = {}
+    pending = [tensor]
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) not in found:
+            found[id(tensor)] = tensor
+            if tensor is not stop:
+                pending += _origin(tensor).input_tensors
+    return found
+
+
+def _last_spatial(pixels: Any, logits: Any, tensors: list[Any], name: str) -> Any:
+    """The last of `tensors` that is a learned spatial map (N, h > 1, w > 1, C) and the only way from pixels to logits."""
+    for tensor in reversed(tensors):
+        spatial = len(tensor.shape) == 4 and min(tensor.shape[1:3]) > 1
+        if not spatial or _is_passive(_origin(tensor).operation):
+            continue
+        between = _upstream(logits, stop=tensor)
+        if id(tensor) in between and id(pixels) not in between and _is_learned(tensor):
+            return tensor
     raise ModelError(
         f"'{name}' has no layer with a spatial map that all of its output depends on; nothing can be shown on a picture."
     )
 
 
-def _spatial(model: keras.Model) -> Iterator[Any]:
-    """Outputs (N, h > 1, w > 1, C) of layers that decide something, last first."""
-    for operation in reversed(model.operations):
-        if isinstance(operation, _PASSIVE):
-            continue
-        for tensor in operation._inbound_nodes[-1].output_tensors:
-            if len(tensor.shape) == 4 and all(size is None or size > 1 for size in tensor.shape[1:3]):
-                yield tensor
+def _is_passive(operation: Any) -> bool:
+    return isinstance(operation, _PASSIVE) or type(operation).__name__ in _PASSIVE_OPERATIONS
+
+
+def _is_learned(tensor: Any) -> bool:
+    """Whether weights had a part in it: a rescaled picture is no feature."""
+    operations = (_origin(source).operation for source in _upstream(tensor).values())
+    return any(getattr(operation, "weights", None) and not _is_passive(operation) for operation in operations)
 
 
 def _head(behind: keras.Model) -> Head:
-    """A closed form where the head is global average pooling and a dense layer, else the model itself."""
-    parts = [
-        o
-        for o in behind.operations
-        if not isinstance(o, (layers.InputLayer, layers.Dropout, layers.Flatten, layers.Identity))
-    ]
-    match parts:
-        case [layers.GlobalAveragePooling2D(), layers.Dense() as dense] if dense.activation is keras.activations.linear:
-            weights = dense.get_weights()
-            return LinearHead(weights[0], weights[1] if dense.use_bias else np.zeros(weights[0].shape[1]))
+    """A closed form where the head is global average pooling and nothing but linear layers, else the model itself."""
+    linear = _linear_head(behind)
+    if linear:
+        probe = np.random.default_rng(0).uniform(0, 1, (2, *behind.input_shape[1:])).astype(np.float32)
+        if np.allclose(linear.logits(probe), np.asarray(behind(probe, training=False)), rtol=1e-3, atol=1e-4):
+            return linear
     return NetworkHead(behind)
+
+
+def _linear_head(behind: keras.Model) -> LinearHead | None:
+    """What the head would be if its layers were a chain."""
+    idle = (layers.InputLayer, layers.Dropout, layers.Flatten, layers.Identity)
+    parts = [operation for operation in behind.operations if not isinstance(operation, idle)]
+    if not parts or not isinstance(parts[0], layers.GlobalAveragePooling2D):
+        return None
+    weights, bias = np.eye(behind.input_shape[-1]), np.zeros(behind.input_shape[-1])
+    for dense in parts[1:]:
+        if not isinstance(dense, layers.Dense) or dense.activation is not keras.activations.linear:
+            return None
+        kernel, *offset = dense.get_weights()
+        weights, bias = weights @ kernel, bias @ kernel + (offset[0] if offset else 0)
+    return LinearHead(weights, bias)

@@ -18,8 +18,6 @@ MIN_SIDE = 16
 MAX_ASPECT = 16
 READABLE = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 
-Source = "str | os.PathLike[str] | Image.Image | np.ndarray | Picture"
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -72,6 +70,7 @@ def _from_array(array: np.ndarray) -> Picture:
     if array.ndim == 3 and array.shape[2] == 3:
         return Picture(np.ascontiguousarray(array))
     if array.ndim == 3 and array.shape[2] == 4:
+        _check_size(array.shape[1], array.shape[0], "The array")  # Pillow has no image without pixels
         return _decode(Image.fromarray(array), "The array")
     raise PictureError(f"The array has shape {array.shape}; it must be (H, W), (H, W, 3) or (H, W, 4).")
 
@@ -85,28 +84,36 @@ def _from_file(path: Path) -> Picture:
             raise PictureError(f"'{path}' is a folder; name the pictures in it.")
         if path.stat().st_size == 0:
             raise PictureError(f"'{name}' is empty (0 bytes); save or download it again.")
-        with path.open("rb") as file:
-            if b"<svg" in file.read(1024).lower():
-                raise PictureError(f"'{name}' is an SVG drawing, not pixels; export it as PNG or JPEG first.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning and broken metadata: both are dealt with here
             with Image.open(path) as image:
                 return _decode(image, f"'{name}'")
+    except PictureError:
+        raise
     except UnidentifiedImageError as error:
+        if _is_svg(path):
+            raise PictureError(f"'{name}' is an SVG drawing, not pixels; export it as PNG or JPEG first.") from error
         raise PictureError(f"'{name}' is not a picture; use {READABLE}.") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"'{name}' has far too many pixels; scale it down.") from error
-    except OSError as error:
-        raise PictureError(f"'{name}' cannot be read ({error.strerror or 'I/O error'}).") from error
+    except Exception as error:  # Pillow's parsers raise what they like on damaged headers, bare OSErrors too
+        if isinstance(error, OSError) and error.strerror:
+            raise PictureError(f"'{name}' cannot be read ({error.strerror}).") from error
+        raise PictureError(f"'{name}' is cut off or damaged; save or download it again.") from error
+
+
+def _is_svg(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"<svg" in file.read(4096).lower()
 
 
 def _decode(image: Image.Image, name: str) -> Picture:
     _check_size(*image.size, name)
     notes = []
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        notes.append(f"Of {frames} frames the first is used.")
     try:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            notes.append(f"Of {frames} frames the first is used.")
         upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith(("I", "F")):
             notes.append("16 bits a pixel were scaled to 8.")
@@ -119,7 +126,7 @@ def _decode(image: Image.Image, name: str) -> Picture:
         if upright.mode == "CMYK":
             notes.append("CMYK was converted to RGB without a colour profile; colours may differ a little.")
         return Picture(np.array(upright.convert("RGB")), tuple(notes))
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:  # as Pillow's decoders raise
+    except Exception as error:  # Pillow's decoders raise what they like on damaged files
         raise PictureError(f"{name} is cut off or damaged; save or download it again.") from error
 
 
@@ -127,7 +134,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Grey levels of 16, 32 or floating bits on the scale their own range suggests: 0-1, 0-255 or 0-65535."""
     values = np.nan_to_num(np.asarray(image, np.float64))
     top = values.max(initial=0)
-    full = 1 if image.mode == "F" and top <= 1 else 255 if image.mode != "I;16" and top <= 255 else 65535
+    full = 1 if image.mode == "F" and top <= 1 else 255 if not image.mode.startswith("I;16") and top <= 255 else 65535
     return Image.fromarray((np.clip(values / full, 0, 1) * 255).round().astype(np.uint8))
 
 

@@ -1,0 +1,296 @@
+"""Pictures on canvases, and maps back on pictures: nothing may be shifted, and no padding may come along."""
+
+import math
+
+import numpy as np
+import pytest
+
+from models import geometry
+from models.geometry import FILL, Geometry, interpolation, resample
+
+RANDOM = np.random.default_rng(0)
+
+
+def centre_of_mass(grid):
+    """(row, column) with half-pixel centres: the middle of the first pixel is 0.5."""
+    rows, columns = np.arange(grid.shape[0]) + 0.5, np.arange(grid.shape[1]) + 0.5
+    return np.array([(grid.sum(1) * rows).sum(), (grid.sum(0) * columns).sum()]) / grid.sum()
+
+
+# --- resampling
+
+
+@pytest.mark.parametrize("grid", [(7, 7), (5, 9), (1, 1), (1, 12)])
+@pytest.mark.parametrize("size", [(224, 224), (720, 1280), (33, 17), (3, 2), (1, 1)])
+def test_a_constant_stays_constant(grid, size):
+    found = resample(np.full(grid, 3.7), size)
+    assert found.shape == size
+    assert found.dtype == np.float32
+    assert np.allclose(found, 3.7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("extent", [(0.0, 1.0), (0.25, 0.5), (0.1, 0.37)])
+@pytest.mark.parametrize(("n_out", "n_in"), [(224, 7), (7, 224), (10, 7), (7, 10), (7, 7), (1, 5), (5, 1)])
+def test_rows_sum_to_one(n_out, n_in, extent):
+    matrix = interpolation(n_out, n_in, *extent)
+    assert matrix.shape == (n_out, n_in)
+    assert matrix.min() >= 0
+    assert np.allclose(matrix.sum(1), 1, atol=1e-6)
+
+
+def test_equal_size_changes_nothing():
+    grid = RANDOM.normal(size=(6, 9)).astype(np.float32)
+    assert np.allclose(resample(grid, (6, 9)), grid, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("grid", "size"), [((7, 7), (224, 224)), ((5, 9), (720, 1280)), ((5, 9), (31, 97)), ((4, 3), (60, 90))]
+)
+def test_a_cell_lands_on_its_own_pixels(grid, size):
+    """An inner cell's heat is centred where the cell lies: aligned corners would be up to half a cell off."""
+    for row in range(1, grid[0] - 1):
+        for column in range(1, grid[1] - 1):
+            cell = np.zeros(grid)
+            cell[row, column] = 1
+            where = np.array([(row + 0.5) / grid[0] * size[0], (column + 0.5) / grid[1] * size[1]])
+            assert np.abs(centre_of_mass(resample(cell, size).astype(float)) - where).max() < 0.05
+
+
+def test_a_corner_cell_is_brightest_in_its_corner():
+    cell = np.zeros((5, 9))
+    cell[0, 8] = 1
+    found = resample(cell, (100, 180))
+    assert found[0, -1] == pytest.approx(1)
+    assert found[19, 160] == pytest.approx(0.525**2)  # half a pixel inside the corner where four cells meet
+    assert found[30:].max() == 0
+    assert found[:, :150].max() == 0
+
+
+@pytest.mark.parametrize(("grid", "size"), [((7, 7), (224, 224)), ((5, 9), (160, 288)), ((5, 9), (25, 27))])
+def test_up_and_down_again_keeps_the_mean_and_smooths_a_little(grid, size):
+    values = RANDOM.normal(size=grid)
+    up = resample(values, size)
+    down = resample(up, grid)
+    assert up.mean(dtype=float) == pytest.approx(values.mean(), abs=1e-6)
+    assert down.mean(dtype=float) == pytest.approx(values.mean(), abs=1e-6)
+    # Averaging a bilinear map over a cell mixes it with its neighbours: three quarters itself (a little more where the
+    # factor is odd), the rest theirs.
+    smoothed = values
+    for axis in (0, 1):
+        factor = size[axis] // grid[axis]
+        own = 0.75 + (factor % 2) / (4 * factor**2)
+        padded = np.pad(smoothed, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        before, after = (np.take(padded, np.arange(grid[axis]) + shift, axis) for shift in (0, 2))
+        smoothed = own * smoothed + (1 - own) / 2 * (before + after)
+    assert np.allclose(down, smoothed, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "grid"), [((224, 224), (7, 7)), ((720, 1280), (5, 9)), ((100, 130), (7, 11))])
+def test_shrinking_averages_over_the_area(size, grid):
+    values = RANDOM.normal(size=size)
+    found = resample(values, grid)
+    assert found.mean(dtype=float) == pytest.approx(values.mean(), abs=1e-6)
+    if size[0] % grid[0] == 0 and size[1] % grid[1] == 0:
+        blocks = values.reshape(grid[0], size[0] // grid[0], grid[1], size[1] // grid[1]).mean((1, 3))
+        assert np.allclose(found, blocks, atol=1e-5)
+
+
+def test_resampling_is_linear():
+    a, b = RANDOM.normal(size=(2, 7, 7))
+    assert np.allclose(resample(2 * a - b, (50, 90)), 2 * resample(a, (50, 90)) - resample(b, (50, 90)), atol=1e-5)
+
+
+# --- canvases
+
+ASPECTS = [math.exp(x) for x in np.linspace(-math.log(16), math.log(16), 129)]
+
+
+@pytest.mark.parametrize("aspect", ASPECTS[::8])
+def test_fitted_canvases_are_whole_cells_of_about_the_same_area(aspect):
+    size = (1000, round(1000 * aspect))
+    found = geometry.fitted(size, 224, 32)
+    assert all(side % 32 == 0 for side in found.canvas)
+    assert 0.7 < found.canvas[0] * found.canvas[1] / 224**2 < 1.45
+    assert found.size == size
+
+
+def test_fitted_canvases_hardly_distort_and_hardly_pad():
+    for aspect in ASPECTS:
+        size = (1000, round(1000 * aspect))
+        found = geometry.fitted(size, 224, 32)
+        _, _, height, width = found.box
+        assert abs(math.log(width / height / (size[1] / size[0]))) < math.log(1.11)
+        if 1 / 3 <= aspect <= 3:
+            assert not found.padded
+        else:
+            assert max(found.canvas) <= 3 * min(found.canvas)
+
+
+def test_well_known_canvases():
+    canvases = {
+        size: geometry.fitted(size, 224, 32).canvas for size in ((720, 1280), (1280, 720), (500, 500), (480, 640))
+    }
+    assert canvases == {
+        (720, 1280): (160, 288),
+        (1280, 720): (288, 160),
+        (500, 500): (224, 224),
+        (480, 640): (192, 256),
+    }
+
+
+def test_a_tall_picture_is_a_wide_one_turned():
+    for aspect in ASPECTS[::4]:
+        wide = geometry.fitted((1000, round(1000 * aspect)), 224, 32)
+        tall = geometry.fitted((round(1000 * aspect), 1000), 224, 32)
+        assert tall.canvas == wide.canvas[::-1]
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        ((720, 1280), (49, 0, 126, 224)),
+        ((1280, 720), (0, 49, 224, 126)),
+        ((300, 300), (0, 0, 224, 224)),
+        ((300, 320), (0, 0, 224, 224)),  # within STRETCH: no bars for a few pixels
+        ((300, 340), (13, 0, 198, 224)),
+        ((16, 256), (105, 0, 14, 224)),
+        ((256, 16), (0, 105, 224, 14)),
+    ],
+)
+def test_fixed_canvases_keep_the_aspect_with_bars(size, box):
+    assert geometry.fixed(size, (224, 224)).box == box
+
+
+def test_extreme_aspects_keep_at_least_a_pixel():
+    assert geometry.fixed((1, 5000), (224, 224)).box == (111, 0, 1, 224)
+    found = geometry.fitted((16, 256), 224, 32)
+    heat = found.restore(np.ones((found.canvas[0] // 32, found.canvas[1] // 32)))
+    assert heat.shape == (16, 256)
+    assert np.allclose(heat, 1)
+
+
+# --- placing
+
+
+def test_place_fills_the_box_and_nothing_else():
+    pixels = np.full((90, 160, 3), (200, 10, 60), np.uint8)
+    found = geometry.fixed((90, 160), (64, 64))
+    top, left, height, width = found.box
+    canvas = found.place(pixels)
+    assert canvas.dtype == np.float32
+    inside = np.zeros((64, 64), bool)
+    inside[top : top + height, left : left + width] = True
+    assert (canvas[inside] == (200, 10, 60)).all()
+    assert (canvas[~inside] == FILL).all()
+    assert (height, width) == (36, 64)
+
+
+def test_place_without_padding_is_a_resized_picture():
+    pixels = RANDOM.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    assert np.array_equal(Geometry((64, 96), (64, 96), (0, 0, 64, 96)).place(pixels), pixels)
+
+
+# --- and back
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (1280, 720), (90, 1200), (1200, 90), (300, 300)])
+@pytest.mark.parametrize("kind", ["fixed", "fitted"])
+def test_restore_drops_the_padding(size, kind):
+    """Heat on the bars alone is not seen, save where the last pixel of the canvas is part bar; heat inside is all kept."""
+    found = geometry.fixed(size, (224, 224)) if kind == "fixed" else geometry.fitted(size, 224, 32)
+    top, left, height, width = found.box
+    inside = np.zeros(found.canvas)
+    inside[top : top + height, left : left + width] = 1
+    edge = math.ceil(size[0] / height)
+    within = (slice(edge, -edge), slice(edge, -edge))
+    assert np.allclose(found.restore(inside)[within], 1, atol=1e-5)
+    assert np.allclose(found.restore(1 - inside)[within], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (1280, 720), (300, 650), (500, 500), (333, 500)])
+@pytest.mark.parametrize("kind", ["fixed", "fitted"])
+def test_restore_puts_a_cell_where_the_picture_had_it(size, kind):
+    found = geometry.fixed(size, (224, 224)) if kind == "fixed" else geometry.fitted(size, 224, 32)
+    top, left, height, width = found.box
+    rows, columns = found.canvas[0] // 32, found.canvas[1] // 32
+    seen = 0
+    for row in range(rows):
+        for column in range(columns):
+            y, x = (row + 0.5) * 32 - top, (column + 0.5) * 32 - left  # the cell's middle in the box
+            if min(y, height - y) <= 32 or min(x, width - x) <= 32:
+                continue  # its heat would be cut by the picture's edge
+            cell = np.zeros((rows, columns))
+            cell[row, column] = 1
+            where = np.array([y / height * size[0], x / width * size[1]])
+            gap = centre_of_mass(found.restore(cell).astype(float)) - where
+            assert np.abs(gap).max() < 0.01 * max(size) / 7
+            seen += 1
+    assert seen > 0
+
+
+SHAPES = [
+    (720, 1280),
+    (1280, 720),
+    (1080, 1080),
+    (480, 640),
+    (360, 480),
+    (300, 1000),
+    (1000, 300),
+    (231, 500),
+    (200, 16 * 60),
+]
+
+
+@pytest.mark.parametrize("size", SHAPES)
+@pytest.mark.parametrize("kind", ["fixed", "fitted", "odd"])
+def test_a_square_comes_back_onto_itself(size, kind):
+    """A map that marks what is bright on the canvas, restored, marks what is bright in the picture."""
+    found = {
+        "fixed": lambda: geometry.fixed(size, (224, 224)),
+        "fitted": lambda: geometry.fitted(size, 224, 32),
+        "odd": lambda: geometry.fixed(size, (299, 181)),
+    }[kind]()
+    side = min(size) // 3
+    for y, x in ((0.1, 0.15), (0.5, 0.6)):
+        top, left = int(y * size[0]), int(x * size[1])
+        pixels = np.zeros((*size, 3), np.uint8)
+        pixels[top : top + side, left : left + side] = (255, 0, 255)
+        canvas = found.place(pixels)
+        back = found.restore(np.clip(canvas[..., 0] - canvas[..., 1], 0, 255) / 255) > 0.5
+        truth = pixels[..., 0] > 0
+        assert (back & truth).sum() / (back | truth).sum() > 0.85
+
+
+# --- how much heat lay on the padding
+
+
+def test_padding_share_of_an_even_map_is_the_share_of_the_canvas():
+    for size in ((720, 1280), (1280, 720), (100, 1000)):
+        found = geometry.fixed(size, (224, 224))
+        share = 1 - found.box[2] * found.box[3] / 224**2
+        assert found.padding_share(np.full((7, 7), 0.3)) == pytest.approx(share, abs=1e-6)
+
+
+def test_padding_share_of_cells_is_exact():
+    """Bars of 64 and 64 on 256, cells of 32: a cell's triangle of heat is cut at the edge in a known way."""
+    found = Geometry((128, 256), (256, 256), (64, 0, 128, 256))
+    grid = np.zeros((8, 8))
+    grid[0, 3] = 5  # wholly on the bar
+    assert found.padding_share(grid) == pytest.approx(1)
+    grid[4, 3] = 5  # and as much wholly on the picture; the first row holds a whole cell's heat at the edge, too
+    assert found.padding_share(grid) == pytest.approx(0.5)
+    edge = np.zeros((8, 8))
+    edge[2, 3] = 1  # the first row of the picture: a bilinear cell has an eighth of its heat on either neighbour
+    assert found.padding_share(edge) == pytest.approx(0.125)
+
+
+def test_padding_share_ignores_what_speaks_against():
+    found = Geometry((128, 256), (256, 256), (64, 0, 128, 256))
+    grid = np.zeros((8, 8))
+    grid[4, 4], grid[0, 0] = 1, -7
+    assert found.padding_share(grid) == 0
+    assert found.padding_share(-np.ones((8, 8))) == 0
+
+
+def test_padding_share_without_padding_is_nothing():
+    assert geometry.fitted((720, 1280), 224, 32).padding_share(np.ones((5, 9))) == 0
