@@ -16,12 +16,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explain import cam, gradients, perturbation, registry  # noqa: F401  (the first three register their methods)
+from explain import cam, consensus, extremal, gradients, perturbation, registry  # noqa: F401  (all but the last register)
 from explain.registry import METHODS, Method, Step
 from explain.result import Explanation
 from explain.view import View
 from models.classifier import Classifier
+from models.errors import UserError, unknown
+from models.geometry import resample
 from models.picture import Picture, read
+
+SMOOTH = ("flip", "multiscale")
+SCALES = (1.25, 1.5)  # of the canvas' side, beside the canvas itself
 
 __all__ = ["METHODS", "Explanation", "Method", "explain", "stream"]
 
@@ -29,27 +34,43 @@ Source = str | os.PathLike[str] | Image.Image | np.ndarray | Picture
 
 
 def explain(
-    image: Source, classifier: Classifier, method: str = "grad-cam", target: int | str | None = None, **options: Any
+    image: Source,
+    classifier: Classifier,
+    method: str = "grad-cam",
+    target: int | str | None = None,
+    *,
+    canvas: int | None = None,
+    smooth: str = "",
+    **options: Any,
 ) -> Explanation:
     """What `method` says about why `classifier` sees `target` in `image`.
 
     `image`: a path, a PIL image, or a uint8 array (H, W), (H, W, 3) or (H, W, 4); EXIF rotation is honoured. `target`: a
-    class index or label (in any case), by default the class predicted. `options`: the method's own, see METHODS. Raises
-    UserError, in one sentence, for a picture that cannot be read, for unknown names, and where this method cannot explain
-    this model; ArithmeticError if the map is not finite.
+    class index or label (in any case), by default the class predicted. `canvas`: the picture is seen at about
+    canvas * canvas pixels, by default 224; 448 gives CAMs of 14x14 cells. `smooth`: "flip" or "multiscale" averages the
+    maps of the mirrored picture or of three sizes, for methods that give one map. `options`: the method's own, see METHODS.
+    Raises UserError, in one sentence, for a picture that cannot be read, for unknown names, and where this method cannot
+    explain this model; ArithmeticError if the map is not finite.
     """
-    question = _Question(image, classifier, method, target, options)
+    question = _Question(image, classifier, method, target, canvas, smooth, options)
     return question.answer(deque(question.steps(), maxlen=1).pop())  # only the last step is worth taking to full size
 
 
 def stream(
-    image: Source, classifier: Classifier, method: str = "grad-cam", target: int | str | None = None, **options: Any
+    image: Source,
+    classifier: Classifier,
+    method: str = "grad-cam",
+    target: int | str | None = None,
+    *,
+    canvas: int | None = None,
+    smooth: str = "",
+    **options: Any,
 ) -> Iterator[Explanation]:
     """The same, one Explanation after the other while the map gets better; quick methods give one only.
 
     Nothing happens before the first is asked for, and closing the iterator stops the work.
     """
-    question = _Question(image, classifier, method, target, options)
+    question = _Question(image, classifier, method, target, canvas, smooth, options)
     for step in question.steps():
         yield question.answer(step)
 
@@ -58,7 +79,14 @@ class _Question:
     """One call of `explain` or `stream`: its arguments checked and its picture seen once, with a clock that runs."""
 
     def __init__(
-        self, image: Source, classifier: Classifier, name: str, target: int | str | None, options: dict[str, Any]
+        self,
+        image: Source,
+        classifier: Classifier,
+        name: str,
+        target: int | str | None,
+        canvas: int | None,
+        smooth: str,
+        options: dict[str, Any],
     ) -> None:
         self.start = time.perf_counter()
         self.picture = read(image)
@@ -66,7 +94,10 @@ class _Question:
         self.options = self.method.check(options)
         index = None if target is None else classifier.index(target)
         height, width = self.picture.pixels.shape[:2]
-        self.view = View(classifier, classifier.geometry((height, width)), self.picture.pixels)
+        self.smooth, self.side = smooth, canvas or classifier.side
+        if smooth and smooth not in SMOOTH:
+            raise unknown("way to smooth", smooth, SMOOTH)
+        self.view = View(classifier, classifier.geometry((height, width), canvas), self.picture.pixels)
         self.index = int(self.view.logits.argmax()) if index is None else index
 
     def steps(self) -> Iterator[Step]:
@@ -74,10 +105,29 @@ class _Question:
         target = np.zeros(self.view.logits.shape, np.float32)
         target[self.index] = 1
         found = self.method.function(self.view, target, **self.options)
-        if isinstance(found, np.ndarray):
-            yield Step(found)
-        else:
+        if not isinstance(found, np.ndarray):
+            if self.smooth:
+                raise UserError(f"{self.method.name} gives map after map and cannot be smoothed; leave out 'smooth'.")
             yield from found
+        elif self.smooth == "flip":
+            yield Step((found + self._seen_again(target, mirrored=True)[:, ::-1]) / 2)
+        elif self.smooth == "multiscale":
+            larger = [self._seen_again(target, scale) for scale in SCALES]
+            yield Step(np.mean([resample(raw, larger[-1].shape[:2]) for raw in (found, *larger)], axis=0))
+        else:
+            yield Step(found)
+
+    def _seen_again(self, target: np.ndarray, scale: float = 1, mirrored: bool = False) -> np.ndarray:
+        """The method's map of the same picture mirrored or on a larger canvas; its passes are counted."""
+        classifier, geometry = self.view.classifier, self.view.geometry
+        if scale != 1:
+            geometry = classifier.geometry(geometry.size, round(self.side * scale))
+        pixels = self.picture.pixels[:, ::-1] if mirrored else self.picture.pixels
+        view = View(classifier, geometry, np.ascontiguousarray(pixels))
+        raw = self.method.function(view, target, **self.options)
+        self.view.forward_passes += view.forward_passes
+        self.view.backward_passes += view.backward_passes
+        return np.asarray(raw)
 
     def answer(self, step: Step) -> Explanation:
         """One of those maps in the picture's own pixels, with everything that was asked and found."""
@@ -99,8 +149,15 @@ class _Question:
             backward_passes=self.view.backward_passes,
             padding_share=geometry.padding_share(step.raw),
             progress=step.progress,
-            parameters={**self.options, "size": geometry.size, "canvas": geometry.canvas, "box": geometry.box},
-            notes=self.picture.notes + notes,
+            error=step.error,
+            parameters={
+                **self.options,
+                "smooth": self.smooth,
+                "size": geometry.size,
+                "canvas": geometry.canvas,
+                "box": geometry.box,
+            },
+            notes=self.picture.notes + notes + step.notes,
         )
 
 

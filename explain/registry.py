@@ -12,15 +12,21 @@ import numpy as np
 
 from models.errors import UnknownNameError, UserError, unknown
 
-Family = Literal["cam", "gradient", "perturbation"]
+Family = Literal["cam", "gradient", "perturbation", "combination"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """A map on its way: signed, on the method's own grid, with `progress` in [0, 1]."""
+    """A map on its way: signed, on the method's own grid.
+
+    `progress` in [0, 1]. `notes`: what the reader should know about this map, a sentence each. `error`: how far it may
+    still be from where it is going, relative to its size, where that is estimated.
+    """
 
     raw: np.ndarray
     progress: float = 1.0
+    notes: tuple[str, ...] = ()
+    error: float | None = None
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ class Explanation:
     `heatmap`: float32 (H, W) in [0, 1] in the picture's own pixels, the positive part of `raw`. `raw`: the signed map on
     the canvas grid as the method made it, in units of the logit. `target`, `label`, `probability`: the class explained.
     `top`: the most probable classes. `padding_share`: the share of positive heat on padding, which the heatmap leaves out.
-    `progress`: 1 when finished. `parameters`: options, canvas and box. `notes`: what the reader should know, a sentence
-    each.
+    `progress`: 1 when finished. `error`: the estimated relative error of a sampled map, else None. `parameters`: options,
+    canvas and box. `notes`: what the reader should know, a sentence each.
     """
 
     heatmap: np.ndarray
@@ -34,6 +34,7 @@ class Explanation:
     backward_passes: int
     padding_share: float
     progress: float
+    error: float | None
     parameters: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -48,6 +49,7 @@ class Explanation:
             "forward_passes": self.forward_passes,
             "backward_passes": self.backward_passes,
             "padding_share": round(self.padding_share, 4),
+            "error": None if self.error is None else round(self.error, 4),
             "parameters": self.parameters,
             "notes": list(self.notes),
         }

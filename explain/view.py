@@ -33,3 +33,14 @@ class View:
         """d(target . logits) / d(pixels) at canvases (N, h, w, 3), of the same shape."""
         self.backward_passes += len(batch)
         return self.classifier.gradient(batch, target)
+
+    def guided_gradient(self, batch: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """The same with ReLUs that pass back positive gradients only."""
+        self.backward_passes += len(batch)
+        return self.classifier.guided_gradient(batch, target)
+
+    def layer(self, name: str, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The activation (lh, lw, C) of an earlier layer, and d(target . logits) / d(activation)."""
+        activation, gradient = self.classifier.layer_gradient(name, self.canvas[None], target)
+        self.backward_passes += 1
+        return activation[0], gradient[0]

@@ -116,7 +116,9 @@ class Classifier:
         if side is None and self.canvas:
             return geometry.fixed(size, self.canvas)
         if self.canvas:
-            raise ModelError(f"{self.name} takes pictures of {self.canvas[1]}x{self.canvas[0]} only; leave out the canvas.")
+            raise ModelError(
+                f"{self.name} takes pictures of {self.canvas[1]}x{self.canvas[0]} only; leave out the canvas."
+            )
         if side is not None and not self.stride <= side <= 1024:
             raise UserError(f"The canvas has a side of {self.stride} to 1024 pixels; got {side}.")
         return geometry.fitted(size, side or self.side, self.stride)

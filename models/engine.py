@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -145,13 +144,10 @@ def _checked(model: bytes, network: keras.Model, probe: np.ndarray) -> LiteRT:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(content)
-            file.close()  # before it is moved: Windows insists
-            temporary.replace(path)
-        except BaseException:
-            file.close()
-            temporary.unlink()
-            raise
+    # Not by tempfile, whose files only their owner may read.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

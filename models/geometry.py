@@ -1,15 +1,16 @@
 """Where a picture lies on a network's canvas, and the way back: maps from the canvas to the picture's own pixels.
 
 All resampling of maps is bilinear with half-pixel centres (a cell's value belongs to its middle) and, when shrinking, the
-average over the area; both are one separable matrix product, and both keep a map's mean where the factor is whole.
+average over the area; both keep a map's mean where the factor is whole.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
+import cv2
 import numpy as np
 
 from models import picture
@@ -42,10 +43,10 @@ class Geometry:
 
     def restore(self, grid: np.ndarray) -> np.ndarray:
         """A map (gh, gw) over the whole canvas -> float32 (H, W) over the picture's own pixels, padding left out."""
-        top, left, height, width = self.box
-        rows = interpolation(self.size[0], grid.shape[0], top / self.canvas[0], height / self.canvas[0])
-        columns = interpolation(self.size[1], grid.shape[1], left / self.canvas[1], width / self.canvas[1])
-        return rows @ grid.astype(np.float32) @ columns.T
+        if self.padded:
+            top, left, height, width = self.box
+            grid = resample(grid, self.canvas)[top : top + height, left : left + width]
+        return resample(grid, self.size)
 
     def padding_share(self, grid: np.ndarray) -> float:
         """The share of a map's positive heat that lies outside the picture, 0 where there is no padding."""
@@ -87,26 +88,13 @@ def _canvas(log_aspect: float, side: int, stride: int) -> tuple[int, int]:
     return height * stride, width * stride
 
 
-@lru_cache(maxsize=32)  # one may be 10 MB: a pixel map of a large photograph
-def interpolation(n_out: int, n_in: int, start: float = 0.0, extent: float = 1.0) -> np.ndarray:
-    """Matrix (n_out, n_in) that samples n_in cells over the interval [start, start + extent] of their unit length.
-
-    Between cells linear, edges repeating; where the output is coarser, each is the mean over its own stretch. At equal
-    size both are the same. Rows sum to 1.
-    """
-    step = extent * n_in / n_out
-    centres = start * n_in + (np.arange(n_out) + 0.5) * step
-    reach = max(step, 1.0) / 2
-    if step < 1:  # a stretch one cell wide, kept inside the grid
-        centres = np.clip(centres, 0.5, n_in - 0.5)
-    cells = np.arange(n_in)
-    overlap = np.minimum(centres[:, None] + reach, cells + 1) - np.maximum(centres[:, None] - reach, cells)
-    weights = np.maximum(0, overlap)
-    matrix = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    matrix.flags.writeable = False
-    return matrix
-
-
 def resample(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (gh, gw) at another size (height, width), float32."""
-    return interpolation(size[0], grid.shape[0]) @ grid.astype(np.float32) @ interpolation(size[1], grid.shape[1]).T
+    """A map (gh, gw) at another size (height, width), float32: linear where it grows, the mean over areas where it shrinks.
+
+    By OpenCV and not by a matrix product, whose threads spin on and slow down the next forward pass.
+    """
+    grid = np.ascontiguousarray(grid, np.float32)
+    for height, width in ((size[0], grid.shape[1]), size):  # rows, then columns: one may grow while the other shrinks
+        shrinks = height < grid.shape[0] or width < grid.shape[1]
+        grid = cv2.resize(grid, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return grid

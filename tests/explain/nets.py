@@ -12,6 +12,8 @@ from models.geometry import Geometry
 from models.head import LinearHead
 
 SIDE = 16
+# The methods of which the general properties are asserted; the others have tests of their own, and are slower or random.
+GENERAL = ("grad-cam", "cam", "saliency", "occlusion")
 
 
 class CountingEngine:

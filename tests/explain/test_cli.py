@@ -110,7 +110,7 @@ def test_json_a_line_each(folder: Path, capfd: pytest.CaptureFixture[str], mobil
     for line in lines:
         assert set(line) == {
             "image", "model", "method", "target", "top", "seconds", "forward_passes", "backward_passes", "overlay", "map",
-            "padding_share", "parameters", "notes",
+            "padding_share", "parameters", "notes", "error",
         }  # fmt: skip
         assert line["model"] == "mobilenet_v2"
         assert set(line["target"]) == {"index", "label", "probability"}
@@ -221,7 +221,21 @@ def test_a_full_disk_is_said_once(folder: Path, capfd, monkeypatch: pytest.Monke
 def test_all_methods_share_the_options_they_have(folder: Path, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a small network, as saliency needs TensorFlow; the option goes to occlusion alone."""
     monkeypatch.setattr("explain.__main__.load", lambda name, weights: from_keras("gap"))
-    arguments = ["a.png", "--method", "all", "cam", "--option", "patch=8", "--option", "stride=8", "--json"]
+    arguments = [
+        "a.png",
+        "--method",
+        "all",
+        "cam",
+        "--option",
+        "samples=64",
+        "--option",
+        "rows=4",
+        "--option",
+        "patch=8",
+        "--option",
+        "stride=8",
+        "--json",
+    ]
     assert main([*arguments, "--target", "CLASS 1", "--colormap", "jet", "--opacity", "1"]) == 0
     lines = {line["method"]: line for line in map(json.loads, capfd.readouterr().out.splitlines())}
     assert list(lines) == list(METHODS)

@@ -14,6 +14,7 @@ from explain import METHODS, Explanation, Method, explain, stream
 from explain.registry import Step
 from models.classifier import Classifier
 from models.errors import PictureError, UnknownNameError, UserError
+from models.geometry import resample
 from tests.explain.nets import blank, from_keras, linear, picture
 
 
@@ -137,8 +138,8 @@ def test_a_percentile_above_which_there_is_nothing_falls_back_to_the_peak(show) 
 
 def test_the_last_of_the_stream_is_the_explanation() -> None:
     classifier, pixels = linear((32, 32)), picture(40, 30)
-    for method in METHODS:
-        if method == "cam":
+    for method in ("grad-cam", "saliency", "occlusion", "rise"):
+        if method in {"cam", "guided-backprop", "guided-grad-cam"}:  # they need more of a network
             continue
         *_, last = stream(pixels, classifier, method, 1)
         found = explain(pixels, classifier, method, 1)
@@ -165,13 +166,13 @@ def test_facts_are_json_and_tell_everything_but_the_maps(mobilenet, cat: Path) -
     assert 0 < facts["target"]["probability"] < 1
     assert [p["probability"] for p in facts["top"]] == sorted((p["probability"] for p in facts["top"]), reverse=True)
     assert facts["parameters"] | {"box": 0, "canvas": 0} == {
-        "patch": 96, "stride": 96, "fill": "mean", "size": [300, 451], "box": 0, "canvas": 0,
+        "patch": 96, "stride": 96, "fill": "mean", "smooth": "", "size": [300, 451], "box": 0, "canvas": 0,
     }  # fmt: skip
     assert facts["forward_passes"] == found.forward_passes == 1 + 2 + 2 * 3  # the preview's and the map's
     assert facts["seconds"] > 0
     assert set(facts) == {
         "model", "method", "target", "top", "seconds", "forward_passes", "backward_passes", "padding_share",
-        "parameters", "notes",
+        "parameters", "notes", "error",
     }  # fmt: skip
 
 
@@ -198,7 +199,7 @@ def test_the_class_explained_is_the_one_asked_for(mobilenet, cat: Path) -> None:
     ("arguments", "says"),
     [
         ({"method": "grad-cma"}, "did you mean 'grad-cam'"),
-        ({"method": "nonsense"}, "choose one of"),
+        ({"method": "zzz"}, "choose one of"),
         ({"method": ""}, "no method ''"),
         ({"target": "egyptian cta"}, "did you mean 'Egyptian cat'"),
         ({"target": "xyzzyq"}, "check its spelling"),
@@ -356,3 +357,50 @@ def test_a_method_may_yield(monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in ({"ratio": "3"}, {"ratio": True}, {"loud": 1}):
         with pytest.raises(UserError):
             explain(picture(), blank((16, 16)), "growing", **wrong)
+
+
+def test_a_larger_canvas_gives_a_finer_map(mobilenet, cat: Path) -> None:
+    assert explain(cat, mobilenet).raw.shape == (6, 9)
+    fine = explain(cat, mobilenet, canvas=448)
+    assert fine.raw.shape == (12, 18)
+    assert fine.label == "Egyptian cat"
+    assert fine.heatmap.shape == (300, 451)
+
+
+def test_flipping_makes_the_map_of_a_picture_and_its_mirror_image_one(mobilenet, cat: Path) -> None:
+    pixels = np.asarray(Image.open(cat).convert("RGB").resize((448, 288)))
+    one = explain(pixels, mobilenet, target=285, smooth="flip")
+    other = explain(pixels[:, ::-1], mobilenet, target=285, smooth="flip")
+    np.testing.assert_allclose(one.raw, other.raw[:, ::-1], atol=1e-3 * np.abs(one.raw).max())
+    assert one.forward_passes == 2
+    plain = explain(pixels, mobilenet, target=285)
+    mirrored = explain(pixels[:, ::-1], mobilenet, target=285)
+    np.testing.assert_allclose(one.raw, (plain.raw + mirrored.raw[:, ::-1]) / 2, atol=1e-3 * np.abs(one.raw).max())
+
+
+def test_several_sizes_are_averaged_on_the_finest_grid(mobilenet, cat: Path) -> None:
+    found = explain(cat, mobilenet, target=285, smooth="multiscale")
+    sizes = [explain(cat, mobilenet, target=285, canvas=side).raw for side in (224, 280, 336)]
+    assert found.raw.shape == sizes[-1].shape
+    expected = np.mean([resample(raw, sizes[-1].shape) for raw in sizes], axis=0)
+    np.testing.assert_allclose(found.raw, expected, atol=1e-3 * np.abs(expected).max())
+    assert found.forward_passes == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"canvas": 8}, "32 to 1024"),
+        ({"canvas": 5000}, "32 to 1024"),
+        ({"smooth": "fip"}, "did you mean 'flip'"),
+        ({"smooth": "flip", "method": "occlusion"}, "cannot be smoothed"),
+    ],
+)
+def test_wrong_canvas_and_smoothing_get_one_sentence(mobilenet, cat: Path, arguments: dict, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        explain(cat, mobilenet, **arguments)
+
+
+def test_a_network_of_one_canvas_says_so() -> None:
+    with pytest.raises(UserError, match="takes pictures of 16x16 only"):
+        explain(picture(), linear(), "saliency", 1, canvas=448)

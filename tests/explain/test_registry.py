@@ -23,7 +23,7 @@ def test_the_first_methods_are_there_the_default_first() -> None:
 def test_all_facts_are_given(method: Method) -> None:
     assert METHODS[method.name] is method
     assert re.fullmatch(r"[a-z0-9+-]+", method.name)
-    assert method.family in {"cam", "gradient", "perturbation"}
+    assert method.family in {"cam", "gradient", "perturbation", "combination"}
     for text in (method.title, method.summary, method.cost, method.paper):
         assert text == text.strip() != ""
         assert "\n" not in text

@@ -8,13 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from explain import METHODS, explain
-from tests.explain.nets import CountingEngine, from_keras, keras_net, picture
+from explain import explain
+from tests.explain.nets import GENERAL, CountingEngine, from_keras, keras_net, picture
 
 QUICK = {"occlusion": {"patch": 8, "stride": 8}}
+BACKWARD = {
+    "saliency": 1, "gradient-x-input": 1, "smoothgrad": 20, "vargrad": 20, "integrated-gradients": 32, "blur-ig": 32,
+    "guided-backprop": 1, "guided-grad-cam": 1,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GENERAL)
 def test_twice_the_same_to_the_last_bit(method: str) -> None:
     first, second = (explain(picture(), from_keras("gap"), method, 1, **QUICK.get(method, {})) for _ in range(2))
     np.testing.assert_array_equal(first.heatmap, second.heatmap)
@@ -22,7 +26,7 @@ def test_twice_the_same_to_the_last_bit(method: str) -> None:
     assert (first.forward_passes, first.backward_passes) == (second.forward_passes, second.backward_passes)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GENERAL)
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_given_is_changed(method: str, fails: bool) -> None:
     """Not even when the engine breaks in the middle, after which the next answer is right again."""
@@ -55,9 +59,13 @@ def test_nothing_given_is_changed(method: str, fails: bool) -> None:
 
 def test_threads_give_the_answers_of_one_after_the_other(mobilenet) -> None:
     """Mixed methods, classes and canvases on one shared classifier, twice over."""
-    options = {"occlusion": {"patch": 96, "stride": 96}}
+    options = {
+        "occlusion": {"patch": 96, "stride": 96}, "smoothgrad": {"samples": 2}, "vargrad": {"samples": 2},
+        "integrated-gradients": {"steps": 2}, "blur-ig": {"steps": 2}, "finite-differences": {"grid": 2},
+        "score-cam": {"channels": 4},
+    }  # fmt: skip
     sizes = [(60, 80), (90, 50), (64, 64)]
-    work = [(name, size, target) for name in METHODS for size in sizes for target in (1, 285)] * 2
+    work = [(name, size, target) for name in GENERAL for size in sizes for target in (1, 285)] * 2
 
     def answer(job: tuple[str, tuple[int, int], int]) -> np.ndarray:
         name, size, target = job
@@ -67,17 +75,17 @@ def test_threads_give_the_answers_of_one_after_the_other(mobilenet) -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(answer, work))
     for job, expected, found in zip(work, one_by_one, together, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-4 if job[0] == "saliency" else 0, err_msg=str(job))
+        np.testing.assert_allclose(found, expected, atol=1e-4 if job[0] in BACKWARD else 0, err_msg=str(job))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GENERAL)
 def test_passes_are_counted_honestly(method: str) -> None:
     classifier = from_keras("gap")
     engine, classifier.engine = classifier.engine, CountingEngine(classifier.engine)
     try:
         found = explain(picture(), classifier, method, **QUICK.get(method, {}))
         assert found.forward_passes == classifier.engine.passes
-        assert found.backward_passes == (1 if method == "saliency" else 0)
+        assert found.backward_passes == BACKWARD.get(method, 0)
     finally:
         classifier.engine = engine
 
@@ -85,7 +93,7 @@ def test_passes_are_counted_honestly(method: str) -> None:
 def test_results_do_not_share_memory() -> None:
     """A map changed by its owner must not reach the next one, nor the picture."""
     classifier, pixels = from_keras("gap"), picture()
-    for method in METHODS:
+    for method in GENERAL:
         first = explain(pixels, classifier, method, 0, **QUICK.get(method, {}))
         expected = first.heatmap.copy(), first.raw.copy()
         if first.raw.flags.writeable:

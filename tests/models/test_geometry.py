@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import geometry
-from models.geometry import FILL, Geometry, interpolation, resample
+from models.geometry import FILL, Geometry, resample
 
 RANDOM = np.random.default_rng(0)
 
@@ -27,15 +27,6 @@ def test_a_constant_stays_constant(grid, size):
     assert found.shape == size
     assert found.dtype == np.float32
     assert np.allclose(found, 3.7, rtol=1e-6)
-
-
-@pytest.mark.parametrize("extent", [(0.0, 1.0), (0.25, 0.5), (0.1, 0.37)])
-@pytest.mark.parametrize(("n_out", "n_in"), [(224, 7), (7, 224), (10, 7), (7, 10), (7, 7), (1, 5), (5, 1)])
-def test_rows_sum_to_one(n_out, n_in, extent):
-    matrix = interpolation(n_out, n_in, *extent)
-    assert matrix.shape == (n_out, n_in)
-    assert matrix.min() >= 0
-    assert np.allclose(matrix.sum(1), 1, atol=1e-6)
 
 
 def test_equal_size_changes_nothing():
