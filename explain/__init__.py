@@ -28,7 +28,7 @@ from models.picture import Picture, read
 SMOOTH = ("flip", "multiscale")
 SCALES = (1.25, 1.5)  # of the canvas' side, beside the canvas itself
 
-__all__ = ["METHODS", "Explanation", "Method", "explain", "stream"]
+__all__ = ["METHODS", "SMOOTH", "Explanation", "Method", "explain", "stream"]
 
 Source = str | os.PathLike[str] | Image.Image | np.ndarray | Picture
 

@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
         "--option", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="of a method, such as patch=48"
     )
     parser.add_argument(
+        "--canvas", type=int, metavar="PIXELS", help="look at a larger canvas, such as 448, for finer maps"
+    )
+    parser.add_argument(
+        "--smooth", default="", metavar="WAY", help="flip or multiscale: average the maps of several views"
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path("out"), metavar="DIR", help='folder for files, by default "out"'
     )
     parser.add_argument("--npy", action="store_true", help="also write each heatmap as float32 .npy, 0 to 1")
@@ -106,7 +112,15 @@ def _run(asked: argparse.Namespace) -> int:
             _say(f"{image}: {note}")
         for method in methods:
             try:
-                found = explain(Picture(picture.pixels), classifier, method.name, target, **options[method.name])
+                found = explain(
+                    Picture(picture.pixels),
+                    classifier,
+                    method.name,
+                    target,
+                    canvas=asked.canvas,
+                    smooth=asked.smooth,
+                    **options[method.name],
+                )
             except UserError as error:
                 complain(error)
                 continue
@@ -153,21 +167,9 @@ def _options(pairs: list[str], methods: list[Method]) -> dict[str, dict[str, Any
         if name not in known:
             raise unknown(f"option of {names}", name, known)
     return {
-        method.name: method.check(
-            {name: _value(text, method.options[name]) for name, text in given.items() if name in method.options}
-        )
+        method.name: method.parse({name: text for name, text in given.items() if name in method.options})
         for method in methods
     }
-
-
-def _value(text: str, default: Any) -> Any:
-    """A value of the kind of the default; as it is where it does not fit, for `Method.check` to refuse."""
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[text.lower()]
-        return type(default)(text)
-    except (ValueError, KeyError):
-        return text
 
 
 def _target(text: str, classifier: Classifier) -> int:

@@ -70,6 +70,20 @@ class Method:
                 )
         return defaults | {name: type(defaults[name])(value) for name, value in options.items()}
 
+    def parse(self, texts: dict[str, str]) -> dict[str, Any]:
+        """All options with their values, those in `texts` as typed by a person. Raises UserError as `check` does."""
+        return self.check({name: _value(text, self.options.get(name)) for name, text in texts.items()})
+
+
+def _value(text: str, default: Any) -> Any:
+    """A value of the kind of the default; as it is where it does not fit, for `Method.check` to refuse."""
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        return text if default is None else type(default)(text)
+    except (ValueError, KeyError):
+        return text
+
 
 # What may be given for an option of each kind, NumPy's numbers included, and how to say so.
 _KINDS: dict[type, tuple[type, str]] = {

@@ -14,7 +14,7 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from explain import METHODS, Explanation, explain, stream, words
+from explain import METHODS, SMOOTH, Explanation, explain, stream, words
 from explain.render import COLORMAPS, colours, overlay, sheet
 from models import DEFAULT, MODELS, UserError, load
 from models.picture import Picture, read, resize
@@ -26,6 +26,7 @@ SIDE = 1280  # larger pictures are scaled down to this: no network sees more, an
 VIEW = 960  # what is shown
 WORK = "model"  # the one concurrency id of everything that runs a network
 OPACITY = 0.6
+CANVASES = {"224": None, "336": 336, "448": 448, "672": 672}  # None is the network's own
 EMPTY = "Prediction and heatmap appear here as soon as there is a picture."
 
 
@@ -95,6 +96,15 @@ def build() -> None:
                     min_width=180,
                 )  # fmt: skip
             note = gr.Markdown(describe(DEFAULT, next(iter(METHODS))), elem_classes="method-note", elem_id="note")
+            with gr.Accordion("More: finer maps, options of the method", open=False, elem_id="more"), gr.Row():
+                canvas = gr.Dropdown(
+                    list(CANVASES), value=next(iter(CANVASES)), label="Canvas", elem_id="canvas", min_width=130
+                )
+                smooth = gr.Dropdown(["", *SMOOTH], value="", label="Smoothing", elem_id="smooth", min_width=130)
+                options = gr.Textbox(
+                    defaults(next(iter(METHODS))), label="Options", info="name=value; Enter explains again",
+                    elem_id="options", min_width=220,
+                )  # fmt: skip
             with gr.Row():
                 colormap = gr.Dropdown(
                     list(COLORMAPS), value=COLORMAPS[0], label="Colours", elem_id="colormap", min_width=120
@@ -115,14 +125,16 @@ def build() -> None:
     def explains(event: Any, fn: Callable, inputs: list[Any]) -> None:
         event(fn, inputs, outputs, **work).then(**ready)
 
-    arrived = [session, picture, model, method, colormap, opacity]
+    how = [model, method, options, canvas, smooth, colormap, opacity]
+    arrived = [session, picture, *how]
     reset = {"fn": None, "js": f"() => {json.dumps(PREDICTED)}", "outputs": target, **quiet}
     picture.input(**reset)
     explains(picture.input, run_new, arrived)
     examples.load_input_event.then(**reset)
     explains(examples.load_input_event.then, run_new, arrived)
-    changed = [session, picture, model, method, target, colormap, opacity]
-    explains(partial(gr.on, [model.input, method.input, target.input]), run, changed)
+    changed = [session, picture, target, *how]
+    explains(partial(gr.on, [model.input, target.input, canvas.input, smooth.input, options.submit]), run, changed)
+    explains(method.input(defaults, method, options, queue=False, **quiet).then, run, changed)
     explains(bars.select(choose, outputs=target, queue=False, **quiet).then, run, changed)
     stop.click(halt, session, [status, stop], queue=False, **quiet)
     gr.on([model.input, method.input], describe, [model, method], note, queue=False, **quiet)
@@ -165,7 +177,16 @@ def _within(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def run(
-    session: Session, path: str | None, model: str, method: str, target: str, colormap: str, opacity: float
+    session: Session,
+    path: str | None,
+    target: str,
+    model: str,
+    method: str,
+    options: str,
+    canvas: str,
+    smooth: str,
+    colormap: str,
+    opacity: float,
 ) -> Iterator[tuple[Any, ...]]:
     """Explain the picture, map after map; a later run of the same visitor, or Stop, ends it at its next map."""
     session.run += 1
@@ -176,7 +197,9 @@ def run(
         return
     try:
         picture = fetch(path)
-        for found in stream(picture, load(model), method, None if target == PREDICTED else target):
+        asked = METHODS[method].parse(pairs(options))
+        looks: dict[str, Any] = {"canvas": CANVASES[canvas], "smooth": smooth}
+        for found in stream(picture, load(model), method, None if target == PREDICTED else target, **looks, **asked):
             if session.run != mine:
                 return
             session.pixels, session.found, session.name = picture.pixels, found, Path(path).stem
@@ -188,11 +211,22 @@ def run(
         yield None, None, f"⚠️ {error}", gr.Button(visible=False)
 
 
-def run_new(
-    session: Session, path: str | None, model: str, method: str, colormap: str, opacity: float
-) -> Iterator[tuple[Any, ...]]:
+def run_new(session: Session, path: str | None, *how: Any) -> Iterator[tuple[Any, ...]]:
     """Explain the predicted class of a picture that has just arrived."""
-    yield from run(session, path, model, method, PREDICTED, colormap, opacity)
+    yield from run(session, path, PREDICTED, *how)
+
+
+def defaults(method: str) -> str:
+    """A method's options as they can be typed."""
+    return " ".join(f"{name}={value}" for name, value in METHODS[method].options.items())
+
+
+def pairs(text: str) -> dict[str, str]:
+    """What was typed as options, "name=value name=value". Raises UserError for anything else."""
+    words = text.split()
+    if not all("=" in word for word in words):
+        raise UserError("Options are name=value, separated by spaces, such as samples=500 cells=8.")
+    return dict(word.split("=", 1) for word in words)
 
 
 def view(session: Session, colormap: str, opacity: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -211,7 +245,8 @@ def report(found: Explanation) -> str:
     lines = [f"**{found.label}**, {found.probability:.1%}. {words.where(found.heatmap)}"]
     method, model = METHODS[found.method].title, MODELS[found.model].title
     state = "" if found.progress == 1 else f"{found.progress:.0%} done, "
-    lines.append(f"{method} on {model}: {state}{words.cost(found)}.")
+    error = "" if found.error is None else f", estimated error {found.error:.0%}"
+    lines.append(f"{method} on {model}: {state}{words.cost(found)}{error}.")
     if found.padding_share >= 0.005:
         lines.append(f"{found.padding_share:.0%} of the heat lay on the padding around the picture and is left out.")
     return "\n\n".join([*lines[:1], " ".join([*lines[1:], *found.notes])])

@@ -190,6 +190,28 @@ def test_saliency_and_the_other_model(page: Page) -> None:
     expect(page.locator("#note")).to_contain_text("EfficientNet-Lite0: 4.7 million parameters")
 
 
+def test_options_canvas_and_smoothing(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    page.locator("#more button").first.click()
+    choose(page, "canvas", "448")
+    expect(page.locator("#download-npy")).to_be_enabled()
+    for _ in range(50):
+        if np.load(io.BytesIO(download(page, "npy"))).shape == (12, 18):
+            break
+    else:
+        pytest.fail("the map is not finer")
+    choose(page, "method", "RISE")
+    expect(page.locator("#options textarea")).to_have_value(re.compile("samples=1000 cells=8"))
+    page.locator("#stop").click()
+    page.locator("#options textarea").fill("samples=64 cels=4")
+    page.locator("#options textarea").press("Enter")
+    wait_for_status(page, "did you mean 'cells'")
+    page.locator("#options textarea").fill("samples=64 cells=4")
+    page.locator("#options textarea").press("Enter")
+    wait_for_status(page, re.compile(r"RISE on MobileNetV2: [\d.]+ m?s, 65 forward passes"))
+
+
 def test_downloads_hold_what_is_shown(page: Page) -> None:
     give(page, CAT)
     wait_for_status(page, "Egyptian cat")

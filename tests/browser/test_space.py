@@ -19,7 +19,7 @@ PORT = 7871
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+def space(tmp_path_factory: pytest.TempPathFactory):
     copy = tmp_path_factory.mktemp("space")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -53,14 +53,14 @@ def space(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
         process.wait(20)
 
 
-def test_predict(space) -> None:  # noqa: ANN001
+def test_predict(space) -> None:
     client, copy = space
     found = client.predict(handle_file(copy / "samples" / "photos" / "coffee.jpg"), api_name="/predict")
     assert found["label"] == "espresso"
     assert len(found["confidences"]) == 5
 
 
-def test_explain_by_name_and_target(space) -> None:  # noqa: ANN001
+def test_explain_by_name_and_target(space) -> None:
     client, copy = space
     picture = handle_file(copy / "samples" / "photos" / "cat.jpg")
     overlay, facts = client.predict(
@@ -73,24 +73,24 @@ def test_explain_by_name_and_target(space) -> None:  # noqa: ANN001
     assert facts["forward_passes"] == 1
 
 
-def test_a_wrong_class_is_one_sentence(space) -> None:  # noqa: ANN001
+def test_a_wrong_class_is_one_sentence(space) -> None:
     client, copy = space
     with pytest.raises(AppError, match="There is no class 'taby'; did you mean 'tabby'"):
         client.predict(handle_file(copy / "samples" / "photos" / "cat.jpg"), target="taby", api_name="/explain")
 
 
-def test_no_picture_is_one_sentence(space) -> None:  # noqa: ANN001
+def test_no_picture_is_one_sentence(space) -> None:
     client, _ = space
     with pytest.raises(AppError, match="There is no picture yet"):
         client.predict(None, api_name="/predict")
 
 
-def test_only_the_two_endpoints_are_public(space) -> None:  # noqa: ANN001
+def test_only_the_two_endpoints_are_public(space) -> None:
     client, _ = space
     assert set(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == {"/predict", "/explain"}
 
 
-def test_nothing_is_written_into_the_copy(space) -> None:  # noqa: ANN001
+def test_nothing_is_written_into_the_copy(space) -> None:
     _, copy = space
     fresh = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
     listed = {name for name in fresh if (ROOT / name).exists()}

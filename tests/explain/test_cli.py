@@ -356,3 +356,15 @@ def test_a_reader_that_leaves_early_is_no_error(folder: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(30) == 141
+
+
+def test_a_larger_canvas_and_smoothing(folder: Path, capfd) -> None:
+    assert main(["a.png", "--canvas", "448", "--smooth", "flip", "--json"]) == 0
+    line = json.loads(capfd.readouterr().out)
+    assert line["forward_passes"] == 2
+    assert line["parameters"]["smooth"] == "flip"
+    assert max(line["parameters"]["canvas"]) >= 448
+
+
+def test_a_wrong_canvas_is_one_line(capfd, folder: Path) -> None:
+    assert "32 to 1024" in _mistake(capfd, "a.png", "--canvas", "4")
