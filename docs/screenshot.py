@@ -10,7 +10,6 @@ import time
 import urllib.request
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +43,6 @@ def main() -> None:
             browser.close()
     finally:
         process.terminate()
-    Image.open(TARGET).convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(TARGET, optimize=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from explain import METHODS
@@ -30,10 +29,11 @@ def models() -> str:
 def renewed(text: str) -> str:
     """README with both tables as the registers have them now."""
     for name, table in (("methods", methods()), ("models", models())):
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text, count = re.subn(pattern, lambda match, table=table: match[1] + table + "\n" + match[2], text, flags=re.DOTALL)  # type: ignore[misc]
-        if count != 1:
+        before, found, rest = text.partition(f"<!-- {name} -->\n")
+        _, closing, after = rest.partition(f"<!-- /{name} -->")
+        if not (found and closing):
             raise ValueError(f"README has no place for the table of {name}")
+        text = before + found + table + "\n" + closing + after
     return text
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -24,5 +28,19 @@ def _warm() -> None:
     classifier = load(DEFAULT)
     canvas = np.zeros((1, classifier.side, classifier.side, 3), np.float32)
     classifier.forward(canvas)
-    classifier.gradient(canvas, np.zeros(len(classifier.labels), np.float32))
+    with _courteously():
+        classifier.gradient(canvas, np.zeros(len(classifier.labels), np.float32))
     log.info("gradients are ready")
+
+
+@contextmanager
+def _courteously() -> Iterator[None]:
+    """Let a visitor's thread go first: an import holds the interpreter for 5 ms at a time, and each answer waits often."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    if hasattr(os, "setpriority") and sys.platform == "linux":  # there a thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
