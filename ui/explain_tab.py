@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -31,14 +32,24 @@ EMPTY = "Prediction and heatmap appear here as soon as there is a picture."
 
 
 class Session:
-    """What one visitor is looking at. `run` counts the runs begun: a run that is no longer the last one ends itself."""
+    """What one visitor is looking at.
+
+    `run` counts the runs begun: a run that is no longer the last one ends itself. `halted`: Stop was pressed. `turn` is held
+    by a run until it has said its last word, so that nothing of it arrives after the next one's.
+    """
 
     def __init__(self) -> None:
         self.run = 0
+        self.halted = False
+        self.turn = threading.Lock()
         self.pixels: np.ndarray | None = None
         self.found: Explanation | None = None
         self.name = "picture"
         self.folder = ""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Session:
+        """A new visitor's: Gradio copies the first state for each."""
+        return Session()
 
     def close(self) -> None:
         """Delete the files made for downloads."""
@@ -136,7 +147,7 @@ def build() -> None:
     explains(partial(gr.on, [model.input, target.input, canvas.input, smooth.input, options.submit]), run, changed)
     explains(method.input(defaults, method, options, queue=False, **quiet).then, run, changed)
     explains(bars.select(choose, outputs=target, queue=False, **quiet).then, run, changed)
-    stop.click(halt, session, [status, stop], queue=False, **quiet)
+    stop.click(halt, session, queue=False, **quiet)
     gr.on([model.input, method.input], describe, [model, method], note, queue=False, **quiet)
     colormap.input(colour_bar, colormap, legend, queue=False, **quiet)
     gr.on([colormap.input, opacity.input], recolour, [session, colormap, opacity], slider, queue=False, **quiet).then(
@@ -190,25 +201,39 @@ def run(
 ) -> Iterator[tuple[Any, ...]]:
     """Explain the picture, map after map; a later run of the same visitor, or Stop, ends it at its next map."""
     session.run += 1
+    session.halted = False
     mine = session.run
-    if path is None:
-        session.found = session.pixels = None
-        yield None, None, EMPTY, gr.Button(visible=False)
-        return
-    try:
-        picture = fetch(path)
-        asked = METHODS[method].parse(pairs(options))
-        looks: dict[str, Any] = {"canvas": CANVASES[canvas], "smooth": smooth}
-        for found in stream(picture, load(model), method, None if target == PREDICTED else target, **looks, **asked):
-            if session.run != mine:
+    with session.turn:
+        try:
+            if path is None:
+                session.found = session.pixels = None
+                yield None, None, EMPTY, gr.Button(visible=False)
                 return
-            session.pixels, session.found, session.name = picture.pixels, found, Path(path).stem
-            bars = {prediction.label: prediction.probability for prediction in found.top}
-            yield bars, view(session, colormap, opacity), report(found), gr.Button(visible=found.progress < 1)
-    except UserError as error:
-        session.found = None
-        gr.Warning(str(error), title="")
-        yield None, None, f"⚠️ {error}", gr.Button(visible=False)
+            picture = fetch(path)
+            asked = METHODS[method].parse(pairs(options))
+            looks: dict[str, Any] = {"canvas": CANVASES[canvas], "smooth": smooth}
+            if not MODELS[model].embedded:
+                yield (
+                    gr.skip(),
+                    gr.skip(),
+                    f"Getting {MODELS[model].title} ready; the first time it is downloaded.",
+                    gr.skip(),
+                )
+            for found in stream(
+                picture, load(model), method, None if target == PREDICTED else target, **looks, **asked
+            ):
+                if session.run != mine:
+                    return
+                if session.halted and session.found is not None:
+                    yield gr.skip(), gr.skip(), f"Stopped. {report(session.found)}", gr.Button(visible=False)
+                    return
+                session.pixels, session.found, session.name = picture.pixels, found, Path(path).stem
+                bars = {prediction.label: prediction.probability for prediction in found.top}
+                yield bars, view(session, colormap, opacity), report(found), gr.Button(visible=found.progress < 1)
+        except UserError as error:
+            session.found = None
+            gr.Warning(str(error), title="")
+            yield None, None, f"⚠️ {error}", gr.Button(visible=False)
 
 
 def run_new(session: Session, path: str | None, *how: Any) -> Iterator[tuple[Any, ...]]:
@@ -274,12 +299,9 @@ def choose(event: gr.SelectData) -> str:
     return str(event.value)
 
 
-def halt(session: Session) -> tuple[str, Any]:
-    """End the run; what is on screen stays."""
-    session.run += 1
-    if session.found is None:
-        return "Stopped.", gr.Button(visible=False)
-    return f"Stopped. {report(session.found)}", gr.Button(visible=False)
+def halt(session: Session) -> None:
+    """Have the run end at its next map; what is on screen stays, and the run says so."""
+    session.halted = True
 
 
 def recolour(session: Session, colormap: str, opacity: float) -> Any:

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 8_000_000  # bytes of JSON; uploads have launch(max_file_size=)
-MAX_JOINS = 60  # runs a visitor may start in a minute
+MAX_JOINS = 600  # events an address may start in a minute: a click is three or four, and a class room is one address
 GUARDED = ("/gradio_api/queue/join", "/gradio_api/call/", "/gradio_api/run/", "/gradio_api/api/", "/gradio_api/stream/")
 
 
