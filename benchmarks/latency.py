@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -82,7 +83,9 @@ def page() -> None:
                 except OSError:
                     time.sleep(0.02)
             print(f"\n`python app.py` to the first answer: {time.perf_counter() - start:.1f} s")
-            browser = p.chromium.launch(args=["--no-sandbox", "--disable-gpu"], executable_path=_chromium())
+            browser = p.chromium.launch(
+                args=["--no-sandbox", "--disable-gpu"], executable_path=shutil.which("chromium")
+            )
             _visit(browser, address, "while TensorFlow is being imported")
             time.sleep(20)
             _visit(browser, address, "afterwards")
@@ -90,12 +93,6 @@ def page() -> None:
     finally:
         process.terminate()
         process.wait()
-
-
-def _chromium() -> str | None:
-    import shutil
-
-    return shutil.which("chromium")
 
 
 def _visit(browser: object, address: str, when: str) -> None:
