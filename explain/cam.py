@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 
 from explain.baseline import baseline
+from explain.masks import BATCH
 from explain.registry import Step, register
 from explain.view import View
 from models.errors import ModelError, UserError, unknown
 from models.geometry import resample
 from models.head import LinearHead
 
-BATCH = 16  # canvases at a time
 MEMORY = 16 << 20  # bytes of masked features at a time
 
 
