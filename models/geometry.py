@@ -41,6 +41,17 @@ class Geometry:
         canvas[top : top + height, left : left + width] = picture.resize(pixels, (height, width))
         return canvas
 
+    def pull(self, gradient: np.ndarray) -> np.ndarray:
+        """d / d(canvas) (h, w, 3) -> d / d(pixels) of the picture itself, float32 (H, W, 3): the transpose of `place`.
+
+        Exact but for the rounding in `place`, through which it goes straight; what lies on the padding moves no pixel.
+        """
+        top, left, height, width = self.box
+        rows, columns = picture.resize_matrices(self.size, (height, width))
+        inside = gradient[top : top + height, left : left + width].transpose(1, 0, 2)
+        wide = (columns.T @ inside.reshape(width, -1)).reshape(-1, height, 3).transpose(1, 0, 2)
+        return np.asarray((rows.T @ wide.reshape(height, -1)).reshape(*self.size, 3))
+
     def restore(self, grid: np.ndarray) -> np.ndarray:
         """A map (gh, gw) over the whole canvas -> float32 (H, W) over the picture's own pixels, padding left out."""
         if self.padded:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import PictureError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 MAX_PIXELS = 50_000_000  # a 50-megapixel photograph; decoded that is 150 MB
 MIN_SIDE = 16
@@ -145,9 +150,37 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     little is left is cubic, as the networks were trained, unless it still shrinks enough to alias.
     """
     height, width = size
-    factor = max(1, min(pixels.shape[0] // height, pixels.shape[1] // width))
-    if factor > 1:
-        shape = (pixels.shape[1] // factor, pixels.shape[0] // factor)
-        pixels = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
-    left = max(pixels.shape[0] / height, pixels.shape[1] / width)
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if left > 1.9 else cv2.INTER_CUBIC)
+    between, interpolation = _way(pixels.shape[:2], size)
+    if between != pixels.shape[:2]:
+        pixels = cv2.resize(pixels, between[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.resize(pixels, (width, height), interpolation=interpolation)
+
+
+def _way(start: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[int, int], int]:
+    """The size between the two steps of `resize`, which is `start` where there is no first step, and how the second goes."""
+    factor = max(1, min(start[0] // size[0], start[1] // size[1]))
+    between = start[0] // factor, start[1] // factor
+    left = max(between[0] / size[0], between[1] / size[1])
+    return between, cv2.INTER_AREA if left > 1.9 else cv2.INTER_CUBIC
+
+
+@lru_cache(maxsize=16)
+def resize_matrices(start: tuple[int, int], size: tuple[int, int]) -> tuple[csr_array, csr_array]:
+    """What `resize` does to rows and to columns, (height, H) and (width, W): but for its rounding, rows @ pixels @ columns.T.
+
+    Taken from OpenCV itself, which shows its weights when it is given unit vectors.
+    """
+    from scipy.sparse import csr_array, vstack
+
+    between, interpolation = _way(start, size)
+
+    def weights(length: int, middle: int, end: int) -> csr_array:
+        parts = []
+        for first in range(0, length, 256):  # a unit matrix as large as a photograph would not fit
+            units = np.eye(min(256, length - first), length, first, np.float32).T.copy()
+            if between != start:
+                units = cv2.resize(units, (units.shape[1], middle), interpolation=cv2.INTER_AREA)
+            parts.append(csr_array(cv2.resize(units, (units.shape[1], end), interpolation=interpolation).T))
+        return csr_array(vstack(parts).T)
+
+    return weights(start[0], between[0], size[0]), weights(start[1], between[1], size[1])

@@ -285,3 +285,17 @@ def test_padding_share_ignores_what_speaks_against():
 
 def test_padding_share_without_padding_is_nothing():
     assert geometry.fitted((720, 1280), 224, 32).padding_share(np.ones((5, 9))) == 0
+
+
+@pytest.mark.parametrize("size", [(227, 227), (33, 47), (720, 1280), (1001, 700), (17, 250), (500, 499)])
+@pytest.mark.parametrize("square", [True, False])
+def test_pull_is_the_transpose_of_place(size: tuple[int, int], square: bool) -> None:
+    """<g, A p> = <A' g, p>, where A p is what a change p of the pixels does to the canvas."""
+    laid = geometry.fixed(size, (224, 224)) if square else geometry.fitted(size, 224, 32)
+    rng = np.random.default_rng(0)
+    pixels, change = rng.integers(60, 190, (*size, 3)).astype(np.float32), rng.normal(0, 5, (*size, 3))
+    gradient = rng.standard_normal((*laid.canvas, 3)).astype(np.float32)
+    moved = laid.place(pixels + change.astype(np.float32)) - laid.place(pixels)  # of floats, so nothing is rounded
+    inside = (gradient.astype(np.float64) * moved).sum()
+    assert (laid.pull(gradient).astype(np.float64) * change).sum() == pytest.approx(inside, abs=0.05)
+    assert laid.pull(gradient).shape == (*size, 3)
