@@ -19,13 +19,16 @@ from starlette.middleware import Middleware
 from ui import explain_tab, warm
 from ui.guard import Guard
 from ui.picture_input import PAGE_JS
+from ui.session import Session
 from ui.theme import CSS, THEME
 
 with gr.Blocks(title="Thumbscope", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as demo:
     gr.Markdown(
         "# Thumbscope\nGive it a picture: see what a classifier sees in it, and what it looks at.", elem_id="title"
     )
-    explain_tab.build()
+    session = gr.State(Session(), time_to_live=3600, delete_callback=Session.close)
+    with gr.Tabs(elem_id="tabs") as tabs, gr.Tab("Explain", id="explain") as tab:
+        open_in_explain = explain_tab.build(session, tab, tabs)
 
 demo.queue(max_size=24, default_concurrency_limit=4)
 

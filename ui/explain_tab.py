@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,48 +16,32 @@ import numpy as np
 from explain import METHODS, SMOOTH, Explanation, explain, stream, words
 from explain.render import COLORMAPS, colours, overlay, sheet
 from models import DEFAULT, MODELS, UserError, load
-from models.picture import Picture, read, resize
 from samples import SAMPLES
 from ui.picture_input import picture_input
+from ui.session import QUIET, SHARED, WORK, Runs, Session, fetch, pairs, title, within
 
 PREDICTED = "the predicted class"
-SIDE = 1280  # larger pictures are scaled down to this: no network sees more, and the page stays quick
 VIEW = 960  # what is shown
-WORK = "model"  # the one concurrency id of everything that runs a network
 OPACITY = 0.6
 CANVASES = {"224": None, "336": 336, "448": 448, "672": 672}  # None is the network's own
 EMPTY = "Prediction and heatmap appear here as soon as there is a picture."
 
 
-class Session:
-    """What one visitor is looking at.
+@dataclass
+class Shown:
+    """What this tab shows a visitor: the file it came from, its pixels and its explanation."""
 
-    `run` counts the runs begun: a run that is no longer the last one ends itself. `halted`: Stop was pressed. `turn` is held
-    by a run until it has said its last word, so that nothing of it arrives after the next one's.
+    runs: Runs = field(default_factory=Runs)
+    path: str | None = None
+    pixels: np.ndarray | None = None
+    found: Explanation | None = None
+
+
+def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None]:
+    """Lay the tab out inside its context and bind its events.
+
+    Returns what other tabs call on an event to open the session's picture here, explained.
     """
-
-    def __init__(self) -> None:
-        self.run = 0
-        self.halted = False
-        self.turn = threading.Lock()
-        self.pixels: np.ndarray | None = None
-        self.found: Explanation | None = None
-        self.name = "picture"
-        self.folder = ""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Session:
-        """A new visitor's: Gradio copies the first state for each."""
-        return Session()
-
-    def close(self) -> None:
-        """Delete the files made for downloads."""
-        if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def build() -> None:
-    """Lay the tab out inside a Blocks context and bind its events."""
-    session = gr.State(Session(), time_to_live=3600, delete_callback=Session.close)
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
             picture = picture_input(
@@ -94,10 +76,7 @@ def build() -> None:
                     "Stop", variant="stop", size="sm", visible=False, scale=0, min_width=90, elem_id="stop"
                 )
             with gr.Row():
-                model = gr.Dropdown(
-                    [(facts.title, name) for name, facts in MODELS.items()], value=DEFAULT, label="Model", elem_id="model",
-                    min_width=140,
-                )  # fmt: skip
+                model = gr.Dropdown(Session().choices(), value=DEFAULT, label="Model", elem_id="model", min_width=140)
                 method = gr.Dropdown(
                     [(facts.title, name) for name, facts in METHODS.items()], value=next(iter(METHODS)), label="Method",
                     elem_id="method", min_width=140,
@@ -128,32 +107,39 @@ def build() -> None:
                 ]
 
     outputs = [bars, slider, status, stop]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    work = {**quiet, "concurrency_id": WORK, "concurrency_limit": 2, "trigger_mode": "multiple"}
-
-    ready = {"fn": prepare_downloads, "inputs": [session, colormap, opacity], "outputs": files, "queue": False, **quiet}
+    ready = {"fn": prepare_downloads, "inputs": [session, colormap, opacity], "outputs": files, "queue": False, **QUIET}
 
     def explains(event: Any, fn: Callable, inputs: list[Any]) -> None:
-        event(fn, inputs, outputs, **work).then(**ready)
+        event(fn, inputs, outputs, **WORK).then(**ready)
 
     how = [model, method, options, canvas, smooth, colormap, opacity]
     arrived = [session, picture, *how]
-    reset = {"fn": None, "js": f"() => {json.dumps(PREDICTED)}", "outputs": target, **quiet}
+    reset = {"fn": None, "js": f"() => {json.dumps(PREDICTED)}", "outputs": target, **QUIET}
     picture.input(**reset)
     explains(picture.input, run_new, arrived)
     examples.load_input_event.then(**reset)
     explains(examples.load_input_event.then, run_new, arrived)
     changed = [session, picture, target, *how]
-    explains(partial(gr.on, [model.input, target.input, canvas.input, smooth.input, options.submit]), run, changed)
-    explains(method.input(defaults, method, options, queue=False, **quiet).then, run, changed)
-    explains(bars.select(choose, outputs=target, queue=False, **quiet).then, run, changed)
-    stop.click(halt, session, queue=False, **quiet)
-    gr.on([model.input, method.input], describe, [model, method], note, queue=False, **quiet)
-    colormap.input(colour_bar, colormap, legend, queue=False, **quiet)
-    gr.on([colormap.input, opacity.input], recolour, [session, colormap, opacity], slider, queue=False, **quiet).then(
+    explains(partial(gr.on, [target.input, canvas.input, smooth.input, options.submit]), run, changed)
+    explains(model.input(classes, [session, model, target], target, queue=False, **QUIET).then, run, changed)
+    explains(method.input(defaults, method, options, queue=False, **QUIET).then, run, changed)
+    explains(bars.select(choose, outputs=target, queue=False, **QUIET).then, run, changed)
+    stop.click(halt, session, queue=False, **QUIET)
+    gr.on([model.input, method.input], describe, [model, method], note, queue=False, **QUIET)
+    colormap.input(colour_bar, colormap, legend, queue=False, **QUIET)
+    gr.on([colormap.input, opacity.input], recolour, [session, colormap, opacity], slider, queue=False, **QUIET).then(
         **ready
     )
     _endpoints(picture, model, method, colormap, opacity)
+
+    seen = {"inputs": [session, picture, model], "outputs": [model, picture, target], "queue": False, **QUIET}
+    explains(tab.select(catch_up, **seen).then, run_if_new, arrived)
+
+    def opens(event: Any) -> None:
+        """After this event: this tab, with the session's picture explained."""
+        event(lambda: gr.Tabs(selected="explain"), outputs=tabs, queue=False, **QUIET)
+
+    return opens
 
 
 def _endpoints(picture: Any, model: Any, method: Any, colormap: Any, opacity: Any) -> None:
@@ -161,30 +147,14 @@ def _endpoints(picture: Any, model: Any, method: Any, colormap: Any, opacity: An
     target = gr.Textbox("", visible=False, label="target")
     probabilities = gr.Label(visible=False, label="probabilities")
     heatmap, facts = gr.Image(visible=False, format="png", label="overlay"), gr.JSON(visible=False, label="facts")
-    shared = {"concurrency_id": WORK, "concurrency_limit": 2}
-    gr.Button(visible=False).click(predict, [picture, model], probabilities, api_name="predict", **shared)
+    gr.Button(visible=False).click(predict, [picture, model], probabilities, api_name="predict", **SHARED)
     gr.Button(visible=False).click(
         explain_once,
         [picture, model, method, target, colormap, opacity],
         [heatmap, facts],
         api_name="explain",
-        **shared,
+        **SHARED,
     )
-
-
-def fetch(path: str | None) -> Picture:
-    """The picture behind a path, at most SIDE pixels on its longer side. Raises UserError when there is none."""
-    if path is None:
-        raise UserError("There is no picture yet; upload, paste or photograph one.")
-    picture = read(path)
-    return Picture(_within(picture.pixels, SIDE), picture.notes)
-
-
-def _within(pixels: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    return resize(pixels, (max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale))))
 
 
 def run(
@@ -200,38 +170,32 @@ def run(
     opacity: float,
 ) -> Iterator[tuple[Any, ...]]:
     """Explain the picture, map after map; a later run of the same visitor, or Stop, ends it at its next map."""
-    session.run += 1
-    session.halted = False
-    mine = session.run
-    with session.turn:
+    shown = session.of(Shown)
+    session.path = path
+    with shown.runs.turn() as superseded:
         try:
             if path is None:
-                session.found = session.pixels = None
+                shown.path = shown.found = shown.pixels = None
                 yield None, None, EMPTY, gr.Button(visible=False)
                 return
             picture = fetch(path)
             asked = METHODS[method].parse(pairs(options))
             looks: dict[str, Any] = {"canvas": CANVASES[canvas], "smooth": smooth}
-            if not MODELS[model].embedded:
-                yield (
-                    gr.skip(),
-                    gr.skip(),
-                    f"Getting {MODELS[model].title} ready; the first time it is downloaded.",
-                    gr.skip(),
-                )
-            for found in stream(
-                picture, load(model), method, None if target == PREDICTED else target, **looks, **asked
-            ):
-                if session.run != mine:
+            if model in MODELS and not MODELS[model].embedded:
+                words = f"Getting {title(model)} ready; the first time it is downloaded."
+                yield gr.skip(), gr.skip(), words, gr.skip()
+            wanted = None if target == PREDICTED else target
+            for found in stream(picture, session.classifier(model), method, wanted, **looks, **asked):
+                if superseded():
                     return
-                if session.halted and session.found is not None:
-                    yield gr.skip(), gr.skip(), f"Stopped. {report(session.found)}", gr.Button(visible=False)
+                if shown.runs.halted and shown.found is not None:
+                    yield gr.skip(), gr.skip(), f"Stopped. {report(shown.found)}", gr.Button(visible=False)
                     return
-                session.pixels, session.found, session.name = picture.pixels, found, Path(path).stem
+                shown.path, shown.pixels, shown.found = path, picture.pixels, found
                 bars = {prediction.label: prediction.probability for prediction in found.top}
                 yield bars, view(session, colormap, opacity), report(found), gr.Button(visible=found.progress < 1)
         except UserError as error:
-            session.found = None
+            shown.found = None
             gr.Warning(str(error), title="")
             yield None, None, f"⚠️ {error}", gr.Button(visible=False)
 
@@ -241,25 +205,39 @@ def run_new(session: Session, path: str | None, *how: Any) -> Iterator[tuple[Any
     yield from run(session, path, PREDICTED, *how)
 
 
+def run_if_new(session: Session, path: str | None, *how: Any) -> Iterator[tuple[Any, ...]]:
+    """Explain a picture that came from another tab; what is shown already stays."""
+    if path == session.of(Shown).path:
+        yield (gr.skip(),) * 4
+    else:
+        yield from run_new(session, path, *how)
+
+
 def defaults(method: str) -> str:
     """A method's options as they can be typed."""
     return " ".join(f"{name}={value}" for name, value in METHODS[method].options.items())
 
 
-def pairs(text: str) -> dict[str, str]:
-    """What was typed as options, "name=value name=value". Raises UserError for anything else."""
-    words = text.split()
-    if not all("=" in word for word in words):
-        raise UserError("Options are name=value, separated by spaces, such as samples=500 cells=8.")
-    return dict(word.split("=", 1) for word in words)
+def classes(session: Session, model: str, target: str) -> Any:
+    """The classes of a model to choose from; the chosen one stays where the model has it."""
+    there = model in session.models or MODELS[model].embedded
+    labels = session.classifier(model if there else DEFAULT).labels  # what is downloaded knows ImageNet's classes too
+    return gr.Dropdown([PREDICTED, *labels], value=target if target in labels else PREDICTED)
+
+
+def catch_up(session: Session, path: str | None, model: str) -> tuple[Any, Any, Any]:
+    """When the tab is opened: the picture chosen in another tab meanwhile, and the visitor's own models."""
+    models = gr.Dropdown(session.choices(), value=model)
+    return (models, gr.skip(), gr.skip()) if session.path == path else (models, session.path, PREDICTED)
 
 
 def view(session: Session, colormap: str, opacity: float) -> tuple[np.ndarray, np.ndarray] | None:
     """Picture and overlay at the size they are shown."""
-    if session.pixels is None or session.found is None:
+    shown = session.of(Shown)
+    if shown.pixels is None or shown.found is None:
         return None
-    pixels = _within(session.pixels, VIEW)
-    heatmap = session.found.heatmap
+    pixels = within(shown.pixels, VIEW)
+    heatmap = shown.found.heatmap
     if heatmap.shape != pixels.shape[:2]:
         heatmap = cv2.resize(heatmap, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
     return pixels, overlay(pixels, heatmap, colormap, opacity)
@@ -268,7 +246,7 @@ def view(session: Session, colormap: str, opacity: float) -> tuple[np.ndarray, n
 def report(found: Explanation) -> str:
     """What was found, where, and what it took."""
     lines = [f"**{found.label}**, {found.probability:.1%}. {words.where(found.heatmap)}"]
-    method, model = METHODS[found.method].title, MODELS[found.model].title
+    method, model = METHODS[found.method].title, title(found.model)
     state = "" if found.progress == 1 else f"{found.progress:.0%} done, "
     error = "" if found.error is None else f", estimated error {found.error:.0%}"
     lines.append(f"{method} on {model}: {state}{words.cost(found)}{error}.")
@@ -279,12 +257,14 @@ def report(found: Explanation) -> str:
 
 def describe(model: str, method: str) -> str:
     """One line on what the chosen method is and costs, and one on the model."""
-    chosen, facts = METHODS[method], MODELS[model]
+    chosen = METHODS[method]
+    about = f"**{chosen.title}**: {chosen.summary} Cost: {chosen.cost}."
+    if model not in MODELS:
+        return f"{about}\n\n**{model}**: trained by you, for you only."
+    facts = MODELS[model]
     source = "built in" if facts.embedded else "downloaded once, when first used"
-    return (
-        f"**{chosen.title}**: {chosen.summary} Cost: {chosen.cost}.\n\n"
-        f"**{facts.title}**: {facts.parameters / 1e6:.1f} million parameters, {facts.top1:.1f} % top-1 on ImageNet, {source}."
-    )
+    size = f"{facts.parameters / 1e6:.1f} million parameters, {facts.top1:.1f} % top-1 on ImageNet"
+    return f"{about}\n\n**{facts.title}**: {size}, {source}."
 
 
 def colour_bar(colormap: str) -> str:
@@ -301,7 +281,7 @@ def choose(event: gr.SelectData) -> str:
 
 def halt(session: Session) -> None:
     """Have the run end at its next map; what is on screen stays, and the run says so."""
-    session.halted = True
+    session.of(Shown).runs.halt()
 
 
 def recolour(session: Session, colormap: str, opacity: float) -> Any:
@@ -311,16 +291,14 @@ def recolour(session: Session, colormap: str, opacity: float) -> Any:
 
 def prepare_downloads(session: Session, colormap: str, opacity: float) -> list[Any]:
     """The files behind the download buttons: the picture with its legend, the raw map, and all parameters."""
-    found, pixels = session.found, session.pixels
-    if found is None or pixels is None:
+    shown = session.of(Shown)
+    if shown.found is None or shown.pixels is None or shown.path is None:
         return [gr.DownloadButton(value=None, interactive=False)] * 3
-    if not session.folder:
-        session.folder = tempfile.mkdtemp(prefix="thumbscope-")
-    stem = Path(session.folder) / f"{session.name}.{found.method}"
-    png, npy, facts = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "npy", "json"))
-    cv2.imwrite(str(png), sheet(pixels, found, colormap, opacity)[..., ::-1])
+    found, name = shown.found, Path(shown.path).stem
+    png, npy, facts = (session.file(f"{name}.{found.method}.{kind}") for kind in ("png", "npy", "json"))
+    cv2.imwrite(str(png), sheet(shown.pixels, found, colormap, opacity)[..., ::-1])
     np.save(npy, found.raw)
-    content = {**found.facts(), "picture": session.name, "colormap": colormap, "opacity": opacity}
+    content = {**found.facts(), "picture": name, "colormap": colormap, "opacity": opacity}
     facts.write_text(json.dumps(content, indent=2), encoding="utf-8")
     return [gr.DownloadButton(value=str(path), interactive=True) for path in (png, npy, facts)]
 

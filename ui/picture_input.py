@@ -7,6 +7,8 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from ui.startup import no_stubs
+
 # Gradio's image takes a paste from its clipboard button only; Ctrl+V anywhere on the page is what people try. And typing
 # into a drop-down appends to what is chosen, where it should replace it.
 PAGE_JS = """
@@ -18,11 +20,12 @@ document.addEventListener("paste", (event) => {
   const field = event.target.closest("input, textarea, [contenteditable=true]");
   const file = [...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith("image/"));
   if (field || !file) return;
-  const clear = document.querySelector("#picture button[aria-label='Remove Image']");
+  const visible = () => [...document.querySelectorAll(".picture-input")].find((input) => input.offsetParent);
+  const clear = visible()?.querySelector("button[aria-label='Remove Image']");
   clear?.click();
   const deadline = Date.now() + 2000;
   const put = () => {
-    const input = document.querySelector("#picture input[type=file]");
+    const input = visible()?.querySelector("input[type=file]");
     if (!input) { if (Date.now() < deadline) setTimeout(put, 50); return; }
     const transfer = new DataTransfer();
     transfer.items.add(file);
@@ -35,24 +38,30 @@ document.addEventListener("paste", (event) => {
 """
 
 
-def picture_input(**options: Any) -> gr.Image:
-    """An image input with upload, camera and clipboard, whose handlers get the path of the file as it was uploaded.
+with no_stubs():
 
-    Gradio would decode it first and answer a damaged or odd file with a nameless error; `models.picture.read` says what is
-    wrong with it. The camera is never mirrored: the text on a thumbnail must read right. `options` as gr.Image takes them.
-    """
+    class PictureInput(gr.Image):
+        """An image input whose handlers get the path of the file as it was uploaded.
+
+        Gradio would decode it first and answer a damaged or odd file with a nameless error; `models.picture.read` says
+        what is wrong with it.
+        """
+
+        is_template = True  # a gr.Image to the browser
+
+        def preprocess(self, payload: ImageData | None) -> str | None:
+            """The path."""
+            return payload.path if payload else None
+
+
+def picture_input(**options: Any) -> PictureInput:
+    """A picture by upload, camera or clipboard. The camera is never mirrored: text must read right. `options`: gr.Image's."""
     constraints = {"video": {"facingMode": "environment", "width": {"ideal": 1280}, "height": {"ideal": 720}}}
-    component = gr.Image(
+    return PictureInput(
         type="filepath",
         image_mode=None,
         sources=["upload", "webcam", "clipboard"],
+        elem_classes="picture-input",
         webcam_options=gr.WebcamOptions(mirror=False, constraints=constraints),
         **options,
     )
-    # On the instance, since Gradio writes a stub file beside every subclass of a component.
-    component.preprocess = _path
-    return component
-
-
-def _path(payload: ImageData | None) -> str | None:
-    return payload.path if payload else None

@@ -5,14 +5,23 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
 def import_gradio() -> None:
-    """Import gradio without the type stubs that it works out, from source, for each of its components at every start.
+    """Import gradio without the type stubs that it works out, from source, for each of its components at every start."""
+    with no_stubs():
+        importlib.import_module("gradio")
 
-    It skips them where a component has no source file, so that is what it is told while it is imported; that it can do
-    without is its own doing, and nothing else sees the difference.
+
+@contextmanager
+def no_stubs() -> Iterator[None]:
+    """Have no stub file written for the components that are defined meanwhile.
+
+    Gradio skips them where a component has no source file, so that is what it is told; that it can do without is its own
+    doing, and nothing else sees the difference.
     """
     getfile = inspect.getfile
 
@@ -23,6 +32,6 @@ def import_gradio() -> None:
 
     setattr(inspect, "getfile", hidden)  # noqa: B010  (its stub has a narrower type)
     try:
-        importlib.import_module("gradio")
+        yield
     finally:
         inspect.getfile = getfile
