@@ -19,6 +19,8 @@ SIDE = 1280  # larger pictures are scaled down to this: no network sees more, an
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 SHARED: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 2}  # everything that runs a network
 WORK: dict[str, Any] = {**QUIET, **SHARED, "trigger_mode": "multiple"}
+# Runs of many seconds wait for each other, so that quick ones never wait for them; the page shows the place in the queue.
+LONG: dict[str, Any] = {**WORK, "concurrency_id": "long", "concurrency_limit": 1, "show_progress": "minimal"}
 
 T = TypeVar("T")
 
