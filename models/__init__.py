@@ -50,12 +50,16 @@ _loaded: dict[str, Classifier] = {}
 _locks = {name: threading.Lock() for name in MODELS}  # one each: a download holds up nobody else's model
 
 
-def load(name: str = DEFAULT, weights: str | os.PathLike[str] | None = None) -> Classifier:
-    """A classifier by name, loaded once and shared.
+def load(name: str | os.PathLike[str] = DEFAULT, weights: str | os.PathLike[str] | None = None) -> Classifier:
+    """A classifier by name, loaded once and shared; or one trained here, by the path of its `.npz`, read anew.
 
     `weights`: for models of keras.applications, a weights file (.h5) to use instead of the published one. Raises
     UnknownNameError for a name not in MODELS, ModelError when weights cannot be had or do not fit.
     """
+    if str(name).endswith(".npz"):
+        from models import trained
+
+        return trained.load(name)
     if name not in MODELS:
         raise unknown("model", name, MODELS)
     if MODELS[name].embedded:

@@ -137,6 +137,11 @@ def labels() -> tuple[str, ...]:
     return tuple(json.loads((WEIGHTS / "imagenet_labels.json").read_text(encoding="utf-8")))
 
 
+def network(name: str) -> keras.Model:
+    """The Keras network of an embedded classifier, made anew: see `build`."""
+    return build(ARCHITECTURES[name], _weights(name))
+
+
 def load(name: str) -> Classifier:
     """An embedded classifier, ready in a few hundredths of a second and without TensorFlow."""
     dense = _weights(name)
@@ -145,5 +150,5 @@ def load(name: str) -> Classifier:
         labels=labels(),
         engine=LiteRT((WEIGHTS / f"{name}.tflite").read_bytes()),
         head=LinearHead(dense["dense.kernel"], dense["dense.bias"]),
-        network=lambda: build(ARCHITECTURES[name], _weights(name)),
+        network=lambda: network(name),
     )
