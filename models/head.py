@@ -53,18 +53,23 @@ class HiddenHead:
 
     def _before(self, features: np.ndarray) -> np.ndarray:
         """What the ReLU is given, (N, units)."""
-        return cv2.gemm(features.mean((1, 2)), self.hidden[0], 1, None, 0) + self.hidden[1]
+        return _dense(features.mean((1, 2)), *self.hidden)
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """See `Head`."""
-        return cv2.gemm(np.maximum(self._before(features), 0), self.output[0], 1, None, 0) + self.output[1]
+        return _dense(np.maximum(self._before(features), 0), *self.output)
 
     def gradient(self, features: np.ndarray, target: np.ndarray) -> np.ndarray:
         """See `Head`."""
         cells = features.shape[1] * features.shape[2]
-        open_ = (self._before(features) > 0) * (self.output[0] @ (target.astype(np.float32) / cells))
-        pooled = cv2.gemm(open_, np.ascontiguousarray(self.hidden[0].T), 1, None, 0)
+        passed = (self._before(features) > 0) * (self.output[0] @ (target.astype(np.float32) / cells))
+        pooled = _dense(passed, np.ascontiguousarray(self.hidden[0].T), np.zeros(len(self.hidden[0]), np.float32))
         return np.broadcast_to(pooled[:, None, None], features.shape)
+
+
+def _dense(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """x @ weights + bias, by OpenCV."""
+    return np.asarray(cv2.gemm(x, weights, 1, np.tile(bias, (len(x), 1)), 1))
 
 
 class NetworkHead:
