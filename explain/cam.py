@@ -27,7 +27,6 @@ MEMORY = 16 << 20  # bytes of masked features at a time
     title="Grad-CAM",
     family="cam",
     summary="Which regions raise the score of the class. The one to start with.",
-    cost="1 forward pass",
     paper="Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
 )
 def grad_cam(view: View, target: np.ndarray) -> np.ndarray:
@@ -43,7 +42,6 @@ def grad_cam(view: View, target: np.ndarray) -> np.ndarray:
     title="CAM",
     family="cam",
     summary="The original: the class's own weights on the last channels. Exact for pooling + one dense layer.",
-    cost="1 forward pass",
     paper="Zhou et al. 2016, Learning Deep Features for Discriminative Localization",
 )
 def cam(view: View, target: np.ndarray) -> np.ndarray:
@@ -66,7 +64,6 @@ def cam(view: View, target: np.ndarray) -> np.ndarray:
     title="Grad-CAM++",
     family="cam",
     summary="Grad-CAM with weights that do justice to several objects of the class in one picture.",
-    cost="1 forward pass",
     paper="Chattopadhay et al. 2018, Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep CNNs",
 )
 def grad_cam_plus_plus(view: View, target: np.ndarray) -> np.ndarray:
@@ -87,7 +84,6 @@ def grad_cam_plus_plus(view: View, target: np.ndarray) -> np.ndarray:
     title="HiRes-CAM",
     family="cam",
     summary="Every cell weighed by its own gradient. With pooling and one dense layer, cells sum to the score less its bias.",
-    cost="1 forward pass",
     paper="Draelos & Carin 2020, Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks",
 )
 def hires_cam(view: View, target: np.ndarray) -> np.ndarray:
@@ -100,7 +96,6 @@ def hires_cam(view: View, target: np.ndarray) -> np.ndarray:
     title="XGrad-CAM",
     family="cam",
     summary="Grad-CAM with gradients averaged where each channel is active; its cells sum to what those of HiRes-CAM do.",
-    cost="1 forward pass",
     paper="Fu et al. 2020, Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs",
 )
 def xgrad_cam(view: View, target: np.ndarray) -> np.ndarray:
@@ -115,7 +110,6 @@ def xgrad_cam(view: View, target: np.ndarray) -> np.ndarray:
     title="Layer-CAM",
     family="cam",
     summary="Cells weighed by their own positive gradients; also for earlier layers, where the map is finer.",
-    cost="1 forward pass; 1 backward pass for each earlier layer",
     paper="Jiang et al. 2021, LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
 )
 def layer_cam(view: View, target: np.ndarray, *, layers: str = "") -> np.ndarray:
@@ -140,7 +134,6 @@ def layer_cam(view: View, target: np.ndarray, *, layers: str = "") -> np.ndarray
     title="Eigen-CAM",
     family="cam",
     summary="The pattern that the most channels share. It hardly asks for the class: that only decides which side is positive.",
-    cost="1 forward pass",
     paper="Muhammad & Yeasin 2020, Eigen-CAM: Class Activation Map using Principal Components",
 )
 def eigen_cam(view: View, target: np.ndarray) -> np.ndarray:
@@ -167,7 +160,7 @@ def eigen_cam(view: View, target: np.ndarray) -> np.ndarray:
     title="Score-CAM",
     family="cam",
     summary="Shows the network the picture through each channel and weighs it by the score that comes back. No gradients.",
-    cost="about 66 forward passes",
+    forward=66,
     paper="Wang et al. 2020, Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
 )
 def score_cam(view: View, target: np.ndarray, *, channels: int = 64, fill: str = "grey") -> Iterator[Step]:
@@ -200,7 +193,6 @@ def score_cam(view: View, target: np.ndarray, *, channels: int = 64, fill: str =
     title="Ablation-CAM",
     family="cam",
     summary="Channels weighed by how much of the score goes when they are taken away. No gradients.",
-    cost="1 forward pass, and of the head 1 a channel",
     paper="Desai & Ramaswamy 2020, Ablation-CAM: Visual Explanations for Deep CNNs via Gradient-free Localization",
 )
 def ablation_cam(view: View, target: np.ndarray) -> np.ndarray:
@@ -223,7 +215,6 @@ def ablation_cam(view: View, target: np.ndarray) -> np.ndarray:
     title="Recipro-CAM",
     family="cam",
     summary="Leaves the network one cell of its features at a time and shows how much of the score that cell gives alone.",
-    cost="1 forward pass, and of the head 1 a cell",
     paper="Byun & Lee 2022, Recipro-CAM: Fast gradient-free visual explanations for convolutional neural networks",
 )
 def recipro_cam(view: View, target: np.ndarray, *, mask: str = "gaussian") -> np.ndarray:

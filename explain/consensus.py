@@ -20,7 +20,8 @@ from models.geometry import resample
     title="Consensus",
     family="combination",
     summary="The mean rank of every pixel over several methods, and how far they agree.",
-    cost="the passes of its methods, about 1000",
+    forward=1002,
+    backward=1,
     paper="Rieger & Hansen 2020, A Simple Defense against Adversarial Attacks on Heatmap Explanations (mean of methods)",
 )
 def consensus(view: View, target: np.ndarray, *, methods: str = "grad-cam,saliency,kernel-shap") -> Iterator[Step]:

@@ -21,7 +21,8 @@ EVERY = 5
     title="Extremal perturbation",
     family="perturbation",
     summary="Searches the part of given size that keeps the score highest when everything else is blurred.",
-    cost="60 forward and backward passes",
+    forward=3,
+    backward=60,
     paper="Fong et al. 2019, Understanding Deep Networks via Extremal Perturbations and Smooth Masks",
 )
 def extremal(

@@ -28,7 +28,7 @@ FORWARD = 16  # the same where no gradient is needed
     title="Saliency",
     family="gradient",
     summary="Which pixels would change the score fastest if they changed a little. Fine but grainy.",
-    cost="1 forward and 1 backward pass",
+    backward=1,
     paper="Simonyan et al. 2014, Deep Inside Convolutional Networks",
     percentile=99.0,
 )
@@ -42,7 +42,7 @@ def saliency(view: View, target: np.ndarray) -> np.ndarray:
     title="Gradient x input",
     family="gradient",
     summary="What each pixel adds to the score by the first-order account, where black counts as nothing. Signed, grainy.",
-    cost="1 forward and 1 backward pass",
+    backward=1,
     paper="Shrikumar et al. 2016, Not Just a Black Box: Learning Important Features Through Propagating Activation Differences",
     percentile=99.0,
 )
@@ -56,7 +56,7 @@ def gradient_x_input(view: View, target: np.ndarray) -> np.ndarray:
     title="SmoothGrad",
     family="gradient",
     summary="Saliency averaged over noisy copies of the picture: what stays is less grainy.",
-    cost="1 forward and 20 backward passes",
+    backward=20,
     paper="Smilkov et al. 2017, SmoothGrad: removing noise by adding noise",
     percentile=99.0,
 )
@@ -79,7 +79,7 @@ def smoothgrad(
     title="VarGrad",
     family="gradient",
     summary="Where the gradient changes most between noisy copies of the picture: the edges the network reacts to.",
-    cost="1 forward and 20 backward passes",
+    backward=20,
     paper="Adebayo et al. 2018, Local Explanation Methods for Deep Neural Networks Lack Sensitivity to Parameter Values",
     percentile=99.0,
 )
@@ -106,7 +106,8 @@ def vargrad(view: View, target: np.ndarray, *, samples: int = 20, noise: float =
     title="Integrated Gradients",
     family="gradient",
     summary="What each pixel adds to the score on the way from a baseline to the picture. It adds up: the gap is reported.",
-    cost="2 forward and 32 backward passes",
+    forward=2,
+    backward=32,
     paper="Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks",
     percentile=99.0,
 )
@@ -148,7 +149,8 @@ def integrated_gradients(view: View, target: np.ndarray, *, steps: int = 32, bas
     title="Blur Integrated Gradients",
     family="gradient",
     summary="What each pixel adds to the score while the picture comes into focus: no colour has to stand for nothing.",
-    cost="2 forward and 32 backward passes",
+    forward=2,
+    backward=32,
     paper="Xu et al. 2020, Attribution in Scale and Space",
     percentile=99.0,
 )
@@ -181,7 +183,7 @@ def blur_ig(view: View, target: np.ndarray, *, steps: int = 32, sigma: float = 5
     title="Finite differences",
     family="gradient",
     summary="The definition itself: each region is made a little lighter, and the change of the score observed.",
-    cost="about 200 forward passes",
+    forward=197,
     paper="Simonyan et al. 2014, the gradient of Deep Inside Convolutional Networks as a difference quotient",
 )
 def finite_differences(view: View, target: np.ndarray, *, grid: int = 14, nudge: float = 8.0) -> Iterator[Step]:
@@ -215,7 +217,7 @@ def finite_differences(view: View, target: np.ndarray, *, grid: int = 14, nudge:
     title="Guided backpropagation",
     family="gradient",
     summary="Crisp, but hardly about the model: it fails the randomisation test, as edges stay when the weights are gone.",
-    cost="1 forward and 1 backward pass",
+    backward=1,
     paper="Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net",
     sane=False,
     percentile=99.0,
@@ -233,7 +235,7 @@ def guided_backprop(view: View, target: np.ndarray) -> np.ndarray:
     title="Guided Grad-CAM",
     family="gradient",
     summary="Guided backpropagation where Grad-CAM is positive. Its details fail the randomisation test like the former's.",
-    cost="1 forward and 1 backward pass",
+    backward=1,
     paper="Selvaraju et al. 2017, the guided maps of Grad-CAM: Visual Explanations from Deep Networks",
     sane=False,
     percentile=99.0,

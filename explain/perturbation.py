@@ -24,7 +24,7 @@ PREVIEWS = (4, 2)  # patches so many times larger come first, to have something 
     title="Occlusion",
     family="perturbation",
     summary="Covers one patch after the other and shows where the score drops. Slow, but hard to argue with.",
-    cost="about 200 forward passes",
+    forward=200,
     paper="Zeiler & Fergus 2014, Visualizing and Understanding Convolutional Networks",
 )
 def occlusion(
@@ -82,7 +82,7 @@ def _positions(extent: tuple[int, int], patch: tuple[int, int], stride: int) -> 
     title="RISE",
     family="perturbation",
     summary="Hides random parts and averages what was visible when the score was high. Finds several objects.",
-    cost="1000 forward passes",
+    forward=1001,
     paper="Petsiuk et al. 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models",
 )
 def rise(
@@ -106,7 +106,7 @@ def rise(
     title="LIME",
     family="perturbation",
     summary="Fits a linear model to what happens when superpixels are hidden, and says how well it fits.",
-    cost="1000 forward passes",
+    forward=1001,
     paper="Ribeiro et al. 2016, Why Should I Trust You? Explaining the Predictions of Any Classifier",
 )
 def lime(
@@ -152,7 +152,7 @@ def _superpixels(view: View, count: int) -> Segments:
     title="Kernel SHAP",
     family="perturbation",
     summary="Shares the score out fairly among regions: the values add up to what the picture adds to an empty one.",
-    cost="1000 forward passes",
+    forward=1002,
     paper="Lundberg & Lee 2017, A Unified Approach to Interpreting Model Predictions",
 )
 def kernel_shap(
@@ -186,7 +186,7 @@ def kernel_shap(
     title="Sobol",
     family="perturbation",
     summary="How much of the score's variation each region takes part in, alone or with others.",
-    cost="about 1500 forward passes",
+    forward=1300,
     paper="Fel et al. 2021, Look at the Variance! Efficient Black-box Explanations with Sobol-based Sensitivity Analysis",
 )
 def sobol(
@@ -210,7 +210,7 @@ def sobol(
     title="HSIC",
     family="perturbation",
     summary="How strongly the score depends on each region, of whatever form the dependence is.",
-    cost="750 forward passes",
+    forward=751,
     paper="Novello et al. 2022, Making Sense of Dependence: Efficient Black-box Explanations Using Dependence Measure",
 )
 def hsic(

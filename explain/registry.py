@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from explain import words
 from models.errors import UnknownNameError, UserError, unknown
 
 Family = Literal["cam", "gradient", "perturbation", "combination"]
@@ -34,8 +35,9 @@ class Method:
     """A method and what one should know before choosing it.
 
     `function` takes (view, target, **options) and returns a signed map (gh, gw) over the canvas, or yields Steps, each
-    better than the one before. It never resizes to the picture, normalises, colours, prints or keeps state. `cost` is in
-    passes, in words. `sane`: whether its map depends on the weights, as tested by randomising them (Adebayo et al. 2018).
+    better than the one before. It never resizes to the picture, normalises, colours, prints or keeps state. `forward`
+    and `backward`: the passes it takes as it is, on a canvas of 224. `sane`: whether its map depends on the weights, as
+    tested by randomising them (Adebayo et al. 2018).
     `percentile`: where the colour scale ends; below 100 for maps of single pixels, whose few extremes would hide the rest.
     """
 
@@ -43,11 +45,17 @@ class Method:
     title: str
     family: Family
     summary: str
-    cost: str
     paper: str
     function: Callable[..., np.ndarray | Iterator[Step]]
+    forward: int = 1
+    backward: int = 0
     sane: bool = True
     percentile: float = 100.0
+
+    @property
+    def cost(self) -> str:
+        """Its passes, in words."""
+        return words.passes(self.forward, self.backward)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -28,9 +28,11 @@ def where(heatmap: np.ndarray) -> str:
 
 def cost(found: Explanation) -> str:
     """What an explanation took: time and passes."""
-    passes = [f"{found.forward_passes} forward"] + (
-        [f"{found.backward_passes} backward"] if found.backward_passes else []
-    )
-    plural = "" if found.forward_passes + found.backward_passes == 1 else "es"
     seconds = f"{found.seconds * 1000:.0f} ms" if found.seconds < 1 else f"{found.seconds:.1f} s"
-    return f"{seconds}, {' and '.join(passes)} pass{plural}"
+    return f"{seconds}, {passes(found.forward_passes, found.backward_passes)}"
+
+
+def passes(forward: int, backward: int = 0) -> str:
+    """So many passes, in words."""
+    kinds = [f"{forward} forward"] + ([f"{backward} backward"] if backward else [])
+    return f"{' and '.join(kinds)} pass{'' if (backward or forward) == 1 else 'es'}"
