@@ -94,7 +94,7 @@ class _Question:
         self.options = self.method.check(options)
         index = None if target is None else classifier.index(target)
         height, width = self.picture.pixels.shape[:2]
-        self.smooth, self.side = smooth, canvas or classifier.side
+        self.smooth, self.asked, self.side = smooth, canvas, canvas or classifier.side
         if smooth and smooth not in SMOOTH:
             raise unknown("way to smooth", smooth, SMOOTH)
         self.view = View(classifier, classifier.geometry((height, width), canvas), self.picture.pixels)
@@ -153,6 +153,7 @@ class _Question:
             parameters={
                 **self.options,
                 "smooth": self.smooth,
+                "side": self.asked,
                 "size": geometry.size,
                 "canvas": geometry.canvas,
                 "box": geometry.box,

@@ -19,6 +19,8 @@ from models.head import Head
 if TYPE_CHECKING:
     import keras
 
+    from models.randomised import Randomised
+
 T = TypeVar("T")
 Activation = Literal["softmax", "sigmoid"]
 
@@ -150,6 +152,12 @@ class Classifier:
 
         inner = self._once(f"layer {layer}", lambda network: LayerGradient(network, layer))
         return inner(np.ascontiguousarray(batch, np.float32), target.astype(np.float32))
+
+    def randomised(self) -> Randomised:
+        """A copy of the network whose weights can be shuffled; made at the first call, which imports TensorFlow."""
+        from models.randomised import Randomised
+
+        return self._once("randomised", lambda network: Randomised(self, network))
 
     def _once(self, name: str, make: Callable[[keras.Model], T]) -> T:
         """What `make` makes of the network; both are built once, whoever comes first."""

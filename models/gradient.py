@@ -112,7 +112,7 @@ def _is_relu(operation: Any) -> bool:
     return name in {"Relu", "Relu6"} or getattr(activation, "__name__", "") in {"relu", "relu6"}
 
 
-def _is_activation(operation: Any) -> bool:
+def is_activation(operation: Any) -> bool:
     """Whether it is what comes after a nonlinearity, and so a map of what was found where."""
     activation = getattr(operation, "activation", None)
     return _is_relu(operation) or getattr(activation, "__name__", "linear") != "linear"
@@ -127,7 +127,7 @@ def _spatial(network: keras.Model, layer: str) -> Any:
             output = nodes[0].output_tensors[0]
             if len(output.shape) == 4 and set(output.shape[1:3]) != {1}:
                 maps[operation.name] = output
-                activations += [operation.name] if _is_activation(operation) else []
+                activations += [operation.name] if is_activation(operation) else []
     if layer not in maps:
         names = ", ".join(activations or maps)
         raise UnknownNameError(f"There is no layer '{layer}' with a map to look at; choose from: {names}.")

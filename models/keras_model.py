@@ -63,7 +63,7 @@ def to_classifier(
 def take_apart(model: keras.Model, preprocess: Callable | None = None) -> tuple[keras.Model, Head, Activation]:
     """A flat copy (RGB in [0, 255] -> features, logits), its head, and the activation that turns logits into probabilities."""
     canvas = _check_ends(model)
-    copies = _Copies(model)
+    copies = _Copies(_final_layer(model))
     pixels = keras.Input((*canvas, 3), name="pixels")
     output = copies.inline(model, _prepare(pixels, preprocess))
     logits, final = _without_activation(output)
@@ -77,6 +77,15 @@ def take_apart(model: keras.Model, preprocess: Callable | None = None) -> tuple[
     features = _last_spatial(pixels, logits, copies.tensors, model.name)
     head = _head(keras.Model(features, logits))
     return keras.Model(pixels, [features, logits], name=model.name), head, activation
+
+
+def copy(network: keras.Model) -> tuple[keras.Model, list[tuple[Any, Any]]]:
+    """A flat network (pixels -> features, logits) with weights of its own; and its operations, each with its copy, in order."""
+    copies = _Copies()
+    pixels = keras.Input(network.input_shape[1:], name="pixels")
+    outputs = copies.inline(network, pixels)
+    copies.transfer()
+    return keras.Model(pixels, outputs, name=network.name), copies.pairs
 
 
 def _check_ends(model: keras.Model) -> tuple[int, int]:
@@ -122,15 +131,16 @@ def _prepare(pixels: Any, preprocess: Callable | None) -> Any:
 class _Copies:
     """Copies of a model's layers, one a layer however often it is called, and the weights they still have to receive.
 
-    `tensors`: all outputs in the order of calculation. `removed`: the final layer's activation, if it was taken off.
-    `exact`: no layer calculated in less than float32; the copies never do.
+    `final`: the layer whose activation is taken off if it is a softmax or sigmoid. `tensors`: all outputs in the order of
+    calculation. `removed`: that activation, if it was taken off. `exact`: no layer calculated in less than float32; the
+    copies never do.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, final: Any = None) -> None:
         self.tensors: list[Any] = []
         self.removed: str | None = None
         self.exact = True
-        self._final = _final_layer(model)
+        self._final = final
         self._copies: dict[int, tuple[Any, Any]] = {}
         self._names = {"pixels", "preprocess", "two_classes"}
 
@@ -203,9 +213,14 @@ class _Copies:
         self._names.add(free)
         return free
 
+    @property
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """Every operation and its copy, in the order of calculation."""
+        return list(self._copies.values())
+
     def transfer(self) -> None:
         """Give every copy its original's weights."""
-        for original, copy in self._copies.values():
+        for original, copy in self.pairs:
             if isinstance(original, layers.Layer):
                 copy.set_weights(original.get_weights())
             if isinstance(original, layers.Normalization):
@@ -294,7 +309,7 @@ def _last_spatial(pixels: Any, logits: Any, tensors: list[Any], name: str) -> An
     """The last of `tensors` that is a learned spatial map (N, h > 1, w > 1, C) and the only way from pixels to logits."""
     for tensor in reversed(tensors):
         spatial = len(tensor.shape) == 4 and min(tensor.shape[1:3]) > 1
-        if not spatial or _is_passive(_origin(tensor).operation):
+        if not spatial or is_passive(_origin(tensor).operation):
             continue
         between = _upstream(logits, stop=tensor)
         if id(tensor) in between and id(pixels) not in between and _is_learned(tensor):
@@ -304,19 +319,20 @@ def _last_spatial(pixels: Any, logits: Any, tensors: list[Any], name: str) -> An
     )
 
 
-def _is_passive(operation: Any) -> bool:
+def is_passive(operation: Any) -> bool:
+    """Whether nothing is recognised there: a map behind it is only coarser or the same."""
     return isinstance(operation, _PASSIVE) or type(operation).__name__ in _PASSIVE_OPERATIONS
 
 
 def _is_learned(tensor: Any) -> bool:
     """Whether weights had a part in it: a rescaled picture is no feature."""
     operations = (_origin(source).operation for source in _upstream(tensor).values())
-    return any(getattr(operation, "weights", None) and not _is_passive(operation) for operation in operations)
+    return any(getattr(operation, "weights", None) and not is_passive(operation) for operation in operations)
 
 
 def _head(behind: keras.Model) -> Head:
     """A closed form where the head is global average pooling and nothing but linear layers, else the model itself."""
-    linear = _linear_head(behind)
+    linear = linear_head(behind)
     if linear:
         probe = np.random.default_rng(0).uniform(0, 1, (2, *behind.input_shape[1:])).astype(np.float32)
         if np.allclose(linear.logits(probe), np.asarray(behind(probe, training=False)), rtol=1e-3, atol=1e-4):
@@ -324,16 +340,17 @@ def _head(behind: keras.Model) -> Head:
     return NetworkHead(behind)
 
 
-def _linear_head(behind: keras.Model) -> LinearHead | None:
+def linear_head(behind: keras.Model) -> LinearHead | None:
     """What the head would be if its layers were a chain."""
     idle = (layers.InputLayer, layers.Dropout, layers.Flatten, layers.Identity)
     parts = [operation for operation in behind.operations if not isinstance(operation, idle)]
     if not parts or not isinstance(parts[0], layers.GlobalAveragePooling2D):
         return None
-    weights, bias = np.eye(behind.input_shape[-1]), np.zeros(behind.input_shape[-1])
+    weights, bias = None, np.zeros(behind.input_shape[-1])
     for dense in parts[1:]:
         if not isinstance(dense, layers.Dense) or dense.activation is not keras.activations.linear:
             return None
         kernel, *offset = dense.get_weights()
-        weights, bias = weights @ kernel, bias @ kernel + (offset[0] if offset else 0)
-    return LinearHead(weights, bias)
+        weights = kernel if weights is None else weights @ kernel
+        bias = bias @ kernel + (offset[0] if offset else 0)
+    return LinearHead(np.eye(len(bias)) if weights is None else weights, bias)

@@ -166,7 +166,7 @@ def test_facts_are_json_and_tell_everything_but_the_maps(mobilenet, cat: Path) -
     assert 0 < facts["target"]["probability"] < 1
     assert [p["probability"] for p in facts["top"]] == sorted((p["probability"] for p in facts["top"]), reverse=True)
     assert facts["parameters"] | {"box": 0, "canvas": 0} == {
-        "patch": 96, "stride": 96, "fill": "mean", "smooth": "", "size": [300, 451], "box": 0, "canvas": 0,
+        "patch": 96, "stride": 96, "fill": "mean", "smooth": "", "side": None, "size": [300, 451], "box": 0, "canvas": 0,
     }  # fmt: skip
     assert facts["forward_passes"] == found.forward_passes == 1 + 2 + 2 * 3  # the preview's and the map's
     assert facts["seconds"] > 0

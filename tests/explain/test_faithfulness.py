@@ -9,6 +9,7 @@ from scipy import stats
 from explain import faithfulness
 from explain.baseline import baseline
 from explain.view import View
+from models.geometry import resample
 from tests.explain.nets import SIDE, linear, picture, unit
 
 
@@ -16,6 +17,13 @@ from tests.explain.nets import SIDE, linear, picture, unit
 def view() -> View:
     classifier, pixels = linear(), picture()
     return View(classifier, classifier.geometry((SIDE, SIDE)), pixels)
+
+
+@pytest.fixture
+def mild() -> View:
+    """One whose probabilities are far from 0 and 1."""
+    classifier = linear(weights=np.random.default_rng(9).normal(0, 0.0005, (SIDE, SIDE, 3, 3)))
+    return View(classifier, classifier.geometry((SIDE, SIDE)), picture())
 
 
 def true_map(view: View, target: int, fill: str = "mean") -> np.ndarray:
@@ -122,3 +130,99 @@ def test_top_overlap() -> None:
     assert faithfulness.top_overlap(first, first) == 1
     assert faithfulness.top_overlap(first, -first) == 0
     assert faithfulness.top_overlap(first, np.roll(first, 5), share=0.1) == 0.5
+
+
+def test_imputed_pixels_are_the_weighted_means_of_their_neighbours() -> None:
+    """The linear system itself, pixel by pixel, removed neighbours and borders included."""
+    rng = np.random.default_rng(4)
+    pixels = rng.uniform(0, 255, (9, 11, 3)).astype(np.float32)
+    for share in (0.05, 0.5, 0.95):
+        removed = rng.random((9, 11)) < share
+        removed[0, 0], removed[4, 4] = True, False
+        filled = pixels.copy()
+        filled[removed] = faithfulness.impute(pixels, removed)
+        for y, x in np.argwhere(removed):
+            near = {
+                (y + dy, x + dx): 1 / 12 if dy and dx else 1 / 6
+                for dy in (-1, 0, 1) for dx in (-1, 0, 1)
+                if (dy or dx) and 0 <= y + dy < 9 and 0 <= x + dx < 11
+            }  # fmt: skip
+            mean = sum(weight * filled[place] for place, weight in near.items()) / sum(near.values())
+            np.testing.assert_allclose(filled[y, x], mean, rtol=1e-4, atol=1e-3)
+
+
+def test_one_pixel_on_paper() -> None:
+    pixels = np.zeros((3, 3, 1), np.float32)
+    pixels[0, 1], pixels[0, 0] = 60, 120
+    removed = np.zeros((3, 3), bool)
+    removed[1, 1] = True
+    assert faithfulness.impute(pixels, removed) == pytest.approx(60 / 6 + 120 / 12)
+
+
+def test_an_even_picture_is_imputed_as_it_was() -> None:
+    removed = np.random.default_rng(5).random((20, 30)) < 0.9
+    removed[3, 3] = False
+    values = faithfulness.impute(np.full((20, 30, 3), 77, np.float32), removed)
+    np.testing.assert_allclose(values, 77, rtol=1e-5)
+
+
+def test_road_removes_the_hottest_and_the_coldest_first(mild: View) -> None:
+    heatmap = np.random.default_rng(6).permutation(SIDE * SIDE).reshape(SIDE, SIDE).astype(float)
+    most, least = faithfulness.road(mild, heatmap, 1, shares=(0.25, 0.5), noise=0)
+    np.testing.assert_array_equal(most.fractions, [0, 0.25, 0.5])
+    assert most.scores[0] == least.scores[0] == pytest.approx(probability(mild, mild.canvas, 1), rel=1e-5)
+    for curve, hot in ((most, heatmap), (least, -heatmap)):
+        for share, score in zip((0.25, 0.5), curve.scores[1:], strict=True):
+            removed = hot >= np.quantile(hot, 1 - share, method="higher")
+            assert removed.sum() == share * SIDE * SIDE
+            canvas = mild.canvas.copy()
+            canvas[removed] = faithfulness.impute(mild.canvas, removed)
+            assert score == pytest.approx(probability(mild, canvas, 1), rel=1e-4)
+    backwards = faithfulness.road(mild, -heatmap, 1, shares=(0.25, 0.5), noise=0)
+    for one, other in zip((least, most), backwards, strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5)
+
+
+def test_roads_noise_is_drawn_by_its_seed(mild: View) -> None:
+    heatmap = np.random.default_rng(7).random((SIDE, SIDE))
+    one, again, other = (faithfulness.road(mild, heatmap, 1, seed=seed)[0].scores for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert (one[1:] != other[1:]).all()
+
+
+def test_agreement_of_maps() -> None:
+    rng = np.random.default_rng(8)
+    first = rng.random((40, 60)).astype(np.float32)
+    same = faithfulness.agreement(first, first)
+    assert (same.spearman, same.ssim, same.overlap) == (pytest.approx(1), pytest.approx(1), 1)
+    opposite = faithfulness.agreement(first, 1 - first)
+    assert opposite.spearman == pytest.approx(-1)
+    assert opposite.ssim < 0
+    assert opposite.overlap == 0
+    assert faithfulness.agreement(first, first**3).spearman == pytest.approx(1)  # ranks know no scale
+    assert faithfulness.agreement(first, first**3).ssim < 1
+    other = rng.random((40, 60)).astype(np.float32)
+    found = faithfulness.agreement(first, other)
+    assert found.spearman == pytest.approx(stats.spearmanr(first.ravel(), other.ravel())[0], abs=1e-9)
+    assert found.overlap == faithfulness.top_overlap(first, other)
+    empty = np.zeros((40, 60), np.float32)
+    assert faithfulness.agreement(empty, empty) == faithfulness.Agreement(1, 1, 1)
+    assert faithfulness.agreement(empty, first).spearman == 0
+
+
+def test_agreement_hardly_depends_on_the_pictures_size() -> None:
+    small = [np.random.default_rng(seed).random((7, 9)) for seed in (0, 1)]
+    found = [
+        faithfulness.agreement(*(resample(heatmap, size) for heatmap in small)) for size in ((180, 224), (900, 1120))
+    ]
+    assert found[0].spearman == pytest.approx(found[1].spearman, abs=0.01)
+    assert found[0].ssim == pytest.approx(found[1].ssim, abs=0.02)
+    assert found[0].overlap == pytest.approx(found[1].overlap, abs=0.02)
+
+
+def test_agreements_are_those_of_all_pairs() -> None:
+    maps = {name: np.random.default_rng(seed).random((20, 30)) for seed, name in enumerate("abc")}
+    found = faithfulness.agreements(maps)
+    assert list(found) == [("a", "b"), ("a", "c"), ("b", "c")]
+    for (first, second), alike in found.items():
+        assert alike == faithfulness.agreement(maps[first], maps[second])
