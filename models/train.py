@@ -1,21 +1,34 @@
-"""Train a classifier of one's own: a small head on the embeddings of a frozen network.
+"""Train a classifier of one's own: a small head on the embeddings of a frozen network. `python -m models.train DIR`.
 
 The network runs once a picture and augmentation, through the fast engine; a head learns from the numbers in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
+import cv2
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
+import models
+from models import dataset as datasets
+from models import embedded, metrics, trained
 from models.classifier import Classifier
-from models.engine import BATCH
+from models.dataset import Dataset
+from models.embeddings import RECIPE, augment, cache_folder, embed, embed_views
+from models.engine import write_atomically
 from models.errors import UserError
-from models.geometry import Geometry, fixed
-from models.trained import Canvas, Layers, Trained
+from models.trained import SIDE, Canvas, Layers, Trained
+
+__all__ = ["DEFAULTS", "Outcome", "Progress", "Settings", "embed", "fit", "learn", "run"]
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,36 +41,7 @@ RATE = 1e-3
 STEP = 32  # pictures a step of the optimiser
 EPOCHS = 30
 PATIENCE = 8  # epochs without a better validation loss before training stops
-
-
-def lay(backbone: Classifier, size: tuple[int, int], spread: Canvas = "wide") -> Geometry:
-    """Where a picture (H, W) lies on the canvas that a head is trained for."""
-    side = backbone.side
-    return backbone.geometry(size) if spread == "wide" else fixed(size, (side, side))
-
-
-def embed(backbone: Classifier, pictures: Iterable[np.ndarray], spread: Canvas = "wide") -> np.ndarray:
-    """Embeddings (N, channels), float32: the features of uint8 pictures (H, W, 3), averaged over the canvas.
-
-    Neighbours of one size share passes.
-    """
-    rows: list[np.ndarray] = []
-    waiting: list[np.ndarray] = []
-
-    def flush() -> None:
-        if waiting:
-            rows.append(backbone.forward(np.stack(waiting))[0].mean((1, 2)))
-            waiting.clear()
-
-    for pixels in pictures:
-        canvas = lay(backbone, pixels.shape[:2], spread).place(pixels)
-        if waiting and (len(waiting) == BATCH or waiting[0].shape != canvas.shape):
-            flush()
-        waiting.append(canvas)
-    flush()
-    if not rows:
-        raise UserError("There are no pictures to embed.")
-    return np.concatenate(rows)
+VIEWS = 8  # augmentations of each picture
 
 
 @dataclass(frozen=True)
@@ -149,14 +133,6 @@ def logits(layers: Layers, embeddings: np.ndarray) -> np.ndarray:
     return x
 
 
-def loss_and_accuracy(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Mean cross entropy and share right of logits (N, classes)."""
-    shifted = scores - scores.max(-1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    loss = -log_probabilities[np.arange(len(labels)), labels].mean()
-    return float(loss), float((scores.argmax(-1) == labels).mean())
-
-
 def balanced(labels: np.ndarray, classes: int) -> np.ndarray:
     """A weight for each picture, so that every class weighs the same: 1 for all where they are of one size."""
     counts = np.bincount(labels, minlength=classes)
@@ -193,7 +169,8 @@ def learn(
         if validation is None:
             yield Epoch(number, loss, accuracy), now
             continue
-        held, right = loss_and_accuracy(logits(now, validation[0]), validation[1])
+        scores = logits(now, validation[0])
+        held, right = metrics.cross_entropy(scores, validation[1]), metrics.accuracy(scores, validation[1])
         if best is None or held < best[0]:
             best = held, number, now
         yield Epoch(number, loss, accuracy, held, right), best[2]
@@ -211,6 +188,7 @@ def fit(
     epochs: int = EPOCHS,
     seed: int = 0,
     spread: Canvas = "wide",
+    side: int = SIDE,
     name: str = "my model",
 ) -> Trained:
     """A classifier from embeddings (N, channels) or (N, views, channels) and labels 0, 1, ... (N,); no validation.
@@ -223,4 +201,297 @@ def fit(
         raise UserError("Training needs pictures of at least two classes.")
     trainer = Trainer(embeddings.shape[-1], classes, head)
     *_, (_, layers) = learn(trainer, embeddings, truth, classes, epochs=epochs, seed=seed)
-    return Trained(backbone, layers, names or [f"class {index}" for index in range(classes)], spread, name)
+    return Trained(backbone, layers, names or [f"class {index}" for index in range(classes)], spread, side, name)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. `views`: augmentations a picture, 0 for none. `folds`: 0 for no cross-validation."""
+
+    head: Head = "mlp"
+    folds: int = 5
+    epochs: int = EPOCHS
+    views: int = VIEWS
+    flip: bool = False
+    spread: Canvas = "wide"
+    side: int = SIDE
+    seed: int = 0
+
+    def make(self, pixels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        """The picture, then its augmentations."""
+        return [pixels, *(augment(pixels, rng, self.flip) for _ in range(self.views))]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a training.
+
+    `curves`: the epochs of each fold; `final`: those of the last fit. `held` (N, classes): every picture's logits from the
+    fold that did not train on it, NaN where that fold was not run; `fold` (N,): that fold's number from 0, or -1; `heads`:
+    each fold's. `seconds`: by stage. `stopped`: whether it ended early because it was told to.
+    """
+
+    model: Trained
+    curves: list[list[Epoch]]
+    final: list[Epoch]
+    held: np.ndarray
+    fold: np.ndarray
+    heads: list[Layers]
+    seconds: dict[str, float]
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of all the work, in [0, 1]. `fold` from 1, 0 for the last fit. The last one has the `outcome`."""
+
+    stage: Literal["embed", "folds", "final", "done"]
+    done: float
+    fold: int = 0
+    epoch: Epoch | None = None
+    outcome: Outcome | None = None
+
+
+DEFAULTS = Settings()
+
+
+def parts(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Indices (train, held out) of stratified folds that keep groups whole; fewer folds where a class has fewer groups.
+
+    Raises UserError where a class has one group only: no split can both learn and check it.
+    """
+    most = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
+    if most < 2:
+        raise UserError("All pictures of a class are nearly the same; add other ones.")
+    splitter = StratifiedGroupKFold(min(folds, most), shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(len(labels)), labels, groups))
+
+
+def run(
+    backbone: Classifier,
+    data: Dataset,
+    settings: Settings = DEFAULTS,
+    *,
+    cache: Path | None = None,
+    name: str = "my model",
+    halted: Callable[[], bool] = lambda: False,
+) -> Iterator[Progress]:
+    """Embed, cross-validate, fit on all of `data`: progress by picture and by epoch, and last the outcome.
+
+    In each fold an eighth of the training part is put aside to stop early by, so that what is held out is looked at once;
+    the last fit runs for the folds' median number of epochs, on everything. The head's temperature is set by the held-out
+    logits (Guo et al. 2017), so that its probabilities mean what they say. Without folds an eighth of all is put aside.
+
+    When `halted` turns true while a head is learning, the best head so far is the outcome; before that, there is none.
+    """
+    clock = time.perf_counter
+    begun = clock()
+    labels, groups, classes = data.targets, data.groups, len(data.labels)
+    outer = parts(labels, groups, settings.folds, settings.seed) if settings.folds else []
+    recipe = f"augment {RECIPE} {settings.views} {settings.flip}"
+    rows = []
+    made = embed_views(
+        backbone, data.items, settings.make, recipe,
+        spread=settings.spread, side=settings.side, seed=settings.seed, cache=cache,
+    )  # fmt: skip
+    for row in made:
+        rows.append(row)
+        if halted():
+            return
+        yield Progress("embed", 0.85 * len(rows) / len(labels))
+    embeddings = np.stack(rows)
+    embedded = clock()
+
+    trainer = Trainer(embeddings.shape[-1], classes, settings.head)
+    held = np.full((len(labels), classes), np.nan, np.float32)
+    fold_of = np.full(len(labels), -1)
+    curves: list[list[Epoch]] = []
+    heads: list[Layers] = []
+    best_epochs = []
+    stopped = False
+
+    def fitted_on(chosen: np.ndarray) -> Iterator[tuple[Epoch, Layers]]:
+        """Train on seven eighths of `chosen`, and stop early by the last."""
+        inner, aside = parts(labels[chosen], groups[chosen], 8, settings.seed)[0]
+        yield from learn(
+            trainer, embeddings[chosen[inner]], labels[chosen[inner]], classes,
+            validation=(embeddings[chosen[aside], 0], labels[chosen[aside]]), epochs=settings.epochs, seed=settings.seed,
+        )  # fmt: skip
+
+    for number, (chosen, out) in enumerate(outer):
+        curve: list[Epoch] = []
+        for epoch, head in fitted_on(chosen):  # noqa: B007  (the last one is used)
+            curve.append(epoch)
+            done = (number + epoch.epoch / settings.epochs) / (len(outer) + 1)
+            yield Progress("folds", 0.85 + 0.15 * done, number + 1, epoch)
+            if stopped := halted():
+                break
+        curves.append(curve)
+        heads.append(head)
+        best_epochs.append(min(curve, key=lambda epoch: epoch.validation_loss).epoch)
+        held[out], fold_of[out] = logits(head, embeddings[out, 0]), number
+        if stopped:
+            break
+    crossed = clock()
+
+    final: list[Epoch] = []
+    if not stopped:
+        if outer:
+            epochs = int(np.median(best_epochs))
+            fit_all = learn(trainer, embeddings, labels, classes, epochs=epochs, seed=settings.seed)
+        else:
+            epochs, fit_all = settings.epochs, fitted_on(np.arange(len(labels)))
+        for epoch, head in fit_all:  # noqa: B007
+            final.append(epoch)
+            yield Progress("final", 0.85 + 0.15 * (len(outer) + epoch.epoch / epochs) / (len(outer) + 1), 0, epoch)
+            if stopped := halted():
+                break
+    known = fold_of >= 0
+    heat = metrics.temperature(held[known], labels[known]) if known.any() else 1.0
+    head = [*head[:-1], (head[-1][0] / heat, head[-1][1] / heat)]
+    seconds = {"embed": embedded - begun, "folds": crossed - embedded, "final": clock() - crossed}
+    figures = {"pictures": data.counts(), "settings": asdict(settings), "temperature": heat}
+    if known.any():
+        scores = metrics.bootstrap(held[known].argmax(-1), labels[known], classes)
+        figures["held_out"] = {"pictures": int(known.sum()), **{key: asdict(value) for key, value in scores.items()}}
+    model = Trained(backbone, head, data.labels, settings.spread, settings.side, name, figures)
+    yield Progress("done", 1, outcome=Outcome(model, curves, final, held, fold_of, heads, seconds, stopped))
+
+
+def by_fold(outcome: Outcome, labels: np.ndarray) -> list[float]:
+    """Macro F1 of each fold that was run, on what it did not train on."""
+    classes = outcome.held.shape[1]
+    return [
+        float(metrics.macro_f1(metrics.confusion(outcome.held[out].argmax(-1), labels[out], classes)))
+        for out in (outcome.fold == number for number in range(len(outcome.heads)))
+    ]
+
+
+def curve_table(curves: Sequence[Sequence[Epoch]]) -> str:
+    """Mean and spread (standard deviation) over the folds, a line an epoch."""
+    lines = [
+        f"{'epoch':>5}  {'folds':>5}  {'loss':>15}  {'accuracy':>15}  {'validation loss':>15}  {'validation acc.':>15}"
+    ]
+    for number in range(max(map(len, curves), default=0)):
+        at = [curve[number] for curve in curves if len(curve) > number]
+        cells = []
+        for key in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
+            values = [getattr(epoch, key) for epoch in at]
+            cells.append(f"{np.mean(values):8.3f} ±{np.std(values):6.3f}")
+        lines.append(f"{number + 1:>5}  {len(at):>5}  {'  '.join(cells)}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: train on a folder or zip, print what came of it, write the head."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.train",
+        description="Train a classifier on a folder of class folders, a folder with train/ and test/, or a zip of either.",
+    )
+    parser.add_argument("data", metavar="DIR", help="the folder or zip")
+    parser.add_argument(
+        "--head", choices=get_args(Head), default=Settings.head, help="mlp has a hidden layer; CAM is exact for linear"
+    )
+    parser.add_argument("--backbone", default=models.DEFAULT, help=f"the frozen network (default {models.DEFAULT})")
+    parser.add_argument("--folds", type=int, default=5, help="of the cross-validation, 0 for none (default 5)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"at most (default {EPOCHS})")
+    parser.add_argument(
+        "--augment", type=int, default=VIEWS, metavar="N", help=f"augmentations a picture, 0 for none (default {VIEWS})"
+    )
+    parser.add_argument("--flip", action="store_true", help="mirror every other augmentation; text does not bear it")
+    parser.add_argument(
+        "--canvas", choices=get_args(Canvas), default="wide", help="wide follows the picture, square adds bars"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor keep embeddings on disk")
+    parser.add_argument("--name", default="my model", help="what the model is called")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet of the classes, a PNG")
+    parser.add_argument(
+        "--out", type=Path, default=Path("model.npz"), help="where the head is written (default model.npz)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        _train(options)
+    except UserError as error:
+        print(f"models.train: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("models.train: stopped; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    if (
+        options.folds == 1
+        or not 0 <= options.folds <= 20
+        or not 1 <= options.epochs <= 1000
+        or not 0 <= options.augment <= 100
+    ):
+        raise UserError("Folds are 0 or 2 to 20, epochs 1 to 1000, augmentations 0 to 100.")
+    if not models.MODELS.get(options.backbone) or not models.MODELS[options.backbone].embedded:
+        raise models.unknown("backbone", options.backbone, embedded.ARCHITECTURES)
+    from tqdm import tqdm
+
+    settings = Settings(
+        options.head, options.folds, options.epochs, options.augment, options.flip, options.canvas, seed=options.seed
+    )
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="thumbscope-") as scratch:
+        whole = datasets.load(options.data, scratch)
+        print(datasets.histogram(whole.counts()))
+        for one in whole.refused:
+            print(f"left out: {one.name}: {one.why}")
+        for note in whole.notes:
+            print(note)
+        if options.sheet:
+            _write_png(options.sheet, datasets.contact_sheet(whole))
+        data, test = whole.part("train"), whole.part("test")
+        backbone = models.load(options.backbone)
+        cache = None if options.no_cache else cache_folder()
+        outcome = None
+        with tqdm(
+            total=100, desc="training", unit="%", bar_format="{desc} {bar} {n:.0f} % {elapsed}<{remaining}"
+        ) as bar:
+            for progress in run(backbone, data, settings, cache=cache, name=options.name):
+                bar.update(100 * progress.done - bar.n)
+                outcome = progress.outcome
+        assert outcome is not None
+        _report(outcome, data)
+        if test.items:
+            vectors = np.concatenate(
+                list(
+                    embed_views(
+                        backbone, test.items, lambda pixels, _: [pixels], "plain", cache=cache, spread=settings.spread
+                    )
+                )
+            )
+            scores = metrics.bootstrap(logits(outcome.model.layers, vectors).argmax(-1), test.targets, len(data.labels))
+            outcome.model.figures["test"] = {
+                "pictures": len(test.items),
+                **{key: asdict(value) for key, value in scores.items()},
+            }
+            print(f"test set of {len(test.items)}: accuracy {scores['accuracy']}, macro F1 {scores['macro_f1']}")
+    trained.save(outcome.model, options.out)
+    print(f"wrote {options.out} after {time.perf_counter() - begun:.1f} s in all")
+
+
+def _report(outcome: Outcome, data: Dataset) -> None:
+    if outcome.curves:
+        print(curve_table(outcome.curves))
+        folds = by_fold(outcome, data.targets)
+        print(
+            f"macro F1 by fold: {', '.join(f'{f1:.3f}' for f1 in folds)}; mean {np.mean(folds):.3f} ± {np.std(folds):.3f}"
+        )
+        figures = outcome.model.figures["held_out"]
+        for key, title in (("accuracy", "accuracy"), ("macro_f1", "macro F1")):
+            print(f"held out, all folds: {title} {metrics.Interval(**figures[key])}")
+    print(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in outcome.seconds.items()))
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    write_atomically(path, cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,6 +13,9 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent
 """The folder that holds `photos/`, `thumbnails/` and `fonts/`."""
 
+PRACTICE = ROOT / "practice_channels.zip"
+"""Thumbnails of the invented channels, a folder each, to train with; `samples.practice` made it."""
+
 CHANNEL_NAMES = {"orbit": "Orbit Lab", "crumb": "Crumb & Co", "bolt": "Bolt Squad"}
 """Display name of each invented channel, by its key in file names."""
 
