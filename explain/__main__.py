@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,11 +17,13 @@ import numpy as np
 from PIL import Image
 
 from explain import METHODS, Explanation, Method, explain, registry, render
+from explain.sanity import trust
 from models import DEFAULT, MODELS, Classifier, UserError, load, unknown
 from models.engine import write_atomically
 from models.picture import Picture, read
 
 COLUMNS = ("picture", "method", "class", "probability", "seconds", "passes", "file")
+GRADES = ("deletion", "insertion", "stability")  # before the file, with --trust
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, default=Path("out"), metavar="DIR", help='folder for files, by default "out"'
     )
+    parser.add_argument(
+        "--trust", action="store_true", help="also grade every map: deletion, insertion, stability; five times the work"
+    )
     parser.add_argument("--npy", action="store_true", help="also write each heatmap as float32 .npy, 0 to 1")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line in place of the table")
     parser.add_argument("--list", action="store_true", help="print the methods and models there are, and end")
@@ -101,7 +106,7 @@ def _run(asked: argparse.Namespace) -> int:
             _say(error)
         complaints.add(str(error))
 
-    table = _Table(asked.pictures, methods)
+    table = _Table(asked.pictures, methods, GRADES if asked.trust else ())
     for image, stem in zip(asked.pictures, _stems(asked.pictures), strict=True):
         try:
             picture = read(image)
@@ -129,11 +134,12 @@ def _run(asked: argparse.Namespace) -> int:
             sheet = render.sheet(picture.pixels, found, asked.colormap, asked.opacity)
             overlay = _write(asked.out / f"{stem}.{method.name}.png", _png(sheet))
             saved = _write(asked.out / f"{stem}.{method.name}.npy", _npy(found.heatmap)) if asked.npy else None
+            grades = trust(found, classifier, picture.pixels).facts() if asked.trust else {}
             if asked.json:
-                facts = found.facts() | {"notes": [*picture.notes, *found.notes]}
+                facts = found.facts() | grades | {"notes": [*picture.notes, *found.notes]}
                 print(json.dumps({"image": image} | facts | {"overlay": overlay, "map": saved}), flush=True)
             else:
-                table.print(image, found, overlay)
+                table.print(image, found, overlay, grades)
     return 2 if complaints else 0
 
 
@@ -229,24 +235,22 @@ def _npy(array: np.ndarray) -> bytes:
 class _Table:
     """Rows as they come, so its widths are settled before the first."""
 
-    def __init__(self, pictures: Sequence[str], methods: Sequence[Method]) -> None:
+    def __init__(self, pictures: Sequence[str], methods: Sequence[Method], grades: Sequence[str] = ()) -> None:
         picture = max(len(name) for name in [*pictures, COLUMNS[0]])
         method = max(len(name) for name in [*(m.name for m in methods), COLUMNS[1]])
-        self._row = f"{{:<{picture}}}  {{:<{method}}}  {{:<24}}  {{:>11}}  {{:>7}}  {{:>6}}  {{}}"
+        self._row = f"{{:<{picture}}}  {{:<{method}}}  {{:<24}}  {{:>11}}  {{:>7}}  {{:>6}}  "
+        self._row += "".join(f"{{:>{len(name)}}}  " for name in grades) + "{}"
+        self._head = (*COLUMNS[:-1], *grades, COLUMNS[-1])
         self._started = False
 
-    def print(self, image: str, found: Explanation, file: str) -> None:
+    def print(self, image: str, found: Explanation, file: str, grades: Mapping[str, float | None]) -> None:
         if not self._started:
-            print(self._row.format(*COLUMNS))
+            print(self._row.format(*self._head))
             self._started = True
         label = found.label if len(found.label) <= 24 else found.label[:23] + "…"
         passes = found.forward_passes + found.backward_passes
-        print(
-            self._row.format(
-                image, found.method, label, f"{found.probability:.1%}", f"{found.seconds:.3f}", passes, file
-            ),
-            flush=True,
-        )
+        facts = (image, found.method, label, f"{found.probability:.1%}", f"{found.seconds:.3f}", passes)
+        print(self._row.format(*facts, *(f"{grade:.3f}" for grade in grades.values()), file), flush=True)
 
 
 def _catalogue() -> str:

@@ -115,27 +115,32 @@ def randomisation(
 
 @dataclass(frozen=True)
 class Trust:
-    """The grades of one explanation. Low `deletion.auc`, high `insertion.auc` and high `stability` are good."""
+    """The grades of one explanation. Low `deletion.auc`, high `insertion.auc` and high `stability` are good.
+
+    `stability` is None where it was not measured.
+    """
 
     deletion: Curve
     insertion: Curve
-    stability: float
+    stability: float | None
 
-    def facts(self) -> dict[str, float]:
+    def facts(self) -> dict[str, float | None]:
         """The figures by name, rounded, as JSON allows it."""
         figures = {"deletion": self.deletion.auc, "insertion": self.insertion.auc, "stability": self.stability}
-        return {name: round(figure, 4) for name, figure in figures.items()}
+        return {name: None if figure is None else round(figure, 4) for name, figure in figures.items()}
 
 
-def trust(found: Explanation, classifier: Classifier, pixels: np.ndarray, *, seed: int = 0) -> Trust:
+def trust(found: Explanation, classifier: Classifier, pixels: np.ndarray, *, samples: int = 4, seed: int = 0) -> Trust:
     """Grade a finished explanation of a picture, uint8 RGB (H, W, 3); `found.heatmap` is not made again.
 
-    Costs 59 forward passes for the curves, and four times the method itself for its stability.
+    Costs 59 forward passes for the curves, and `samples` times the method itself for its stability; 0 leaves that out.
     """
     asked = found.parameters
     view = View(classifier, Geometry(asked["size"], asked["canvas"], asked["box"]), pixels)
     return Trust(
         deletion=deletion(view, found.heatmap, found.target),
         insertion=insertion(view, found.heatmap, found.target),
-        stability=stability(repeat(found), classifier, pixels, original=found.heatmap, seed=seed),
+        stability=stability(repeat(found), classifier, pixels, original=found.heatmap, samples=samples, seed=seed)
+        if samples
+        else None,
     )

@@ -21,6 +21,7 @@ from PIL import Image
 import models
 from explain import METHODS, explain, render
 from explain.__main__ import COLUMNS, main
+from explain.sanity import trust
 from models import MODELS
 from tests.explain.nets import from_keras, picture
 
@@ -133,6 +134,22 @@ def test_without_npy_there_is_no_map(folder: Path, capfd: pytest.CaptureFixture[
     assert main(["a.png", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["map"] is None
     assert [path.name for path in (folder / "out").iterdir()] == ["a.grad-cam.png"]
+
+
+def test_trust_adds_its_grades_to_the_table_and_to_json(folder: Path, capfd, mobilenet) -> None:
+    pixels = np.array(Image.open("a.png"))
+    graded = {name: trust(explain(pixels, mobilenet, name), mobilenet, pixels).facts() for name in ("cam", "eigen-cam")}
+    assert main(["a.png", "--method", *graded, "--trust"]) == 0
+    header, *rows = capfd.readouterr().out.splitlines()
+    assert tuple(header.split()) == (*COLUMNS[:-1], "deletion", "insertion", "stability", COLUMNS[-1])
+    assert [[float(cell) for cell in row.split()[-4:-1]] for row in rows] == [
+        [pytest.approx(grade, abs=6e-4) for grade in grades.values()] for grades in graded.values()
+    ]
+    assert main(["a.png", "--method", *graded, "--trust", "--json"]) == 0
+    for line in map(json.loads, capfd.readouterr().out.splitlines()):
+        assert {name: line[name] for name in ("deletion", "insertion", "stability")} == graded[line["method"]]
+    assert main(["a.png", "--json"]) == 0
+    assert "stability" not in json.loads(capfd.readouterr().out)
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(folder: Path) -> None:
