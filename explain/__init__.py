@@ -20,7 +20,7 @@ from explain import cam, consensus, extremal, gradients, perturbation, registry 
 from explain.registry import METHODS, Method, Step
 from explain.result import Explanation
 from explain.view import View
-from models.classifier import Classifier
+from models.classifier import Classifier, Prediction
 from models.errors import UserError, unknown
 from models.geometry import resample
 from models.picture import Picture, read
@@ -39,6 +39,7 @@ def explain(
     method: str = "grad-cam",
     target: int | str | None = None,
     *,
+    against: int | str | None = None,
     canvas: int | None = None,
     smooth: str = "",
     **options: Any,
@@ -46,13 +47,14 @@ def explain(
     """What `method` says about why `classifier` sees `target` in `image`.
 
     `image`: a path, a PIL image, or a uint8 array (H, W), (H, W, 3) or (H, W, 4); EXIF rotation is honoured. `target`: a
-    class index or label (in any case), by default the class predicted. `canvas`: the picture is seen at about
+    class index or label (in any case), by default the class predicted. `against`: another class; then it is explained why
+    `target` rather than that one, by a map of the difference of their logits, with signs. `canvas`: the picture is seen at about
     canvas * canvas pixels, by default 224; 448 gives CAMs of 14x14 cells. `smooth`: "flip" or "multiscale" averages the
     maps of the mirrored picture or of three sizes, for methods that give one map. `options`: the method's own, see METHODS.
     Raises UserError, in one sentence, for a picture that cannot be read, for unknown names, and where this method cannot
     explain this model; ArithmeticError if the map is not finite.
     """
-    question = _Question(image, classifier, method, target, canvas, smooth, options)
+    question = _Question(image, classifier, method, target, against, canvas, smooth, options)
     return question.answer(deque(question.steps(), maxlen=1).pop())  # only the last step is worth taking to full size
 
 
@@ -62,6 +64,7 @@ def stream(
     method: str = "grad-cam",
     target: int | str | None = None,
     *,
+    against: int | str | None = None,
     canvas: int | None = None,
     smooth: str = "",
     **options: Any,
@@ -70,7 +73,7 @@ def stream(
 
     Nothing happens before the first is asked for, and closing the iterator stops the work.
     """
-    question = _Question(image, classifier, method, target, canvas, smooth, options)
+    question = _Question(image, classifier, method, target, against, canvas, smooth, options)
     for step in question.steps():
         yield question.answer(step)
 
@@ -84,6 +87,7 @@ class _Question:
         classifier: Classifier,
         name: str,
         target: int | str | None,
+        against: int | str | None,
         canvas: int | None,
         smooth: str,
         options: dict[str, Any],
@@ -93,17 +97,24 @@ class _Question:
         self.method = registry.method(name)
         self.options = self.method.check(options)
         index = None if target is None else classifier.index(target)
+        self.against = None if against is None else classifier.index(against)
         height, width = self.picture.pixels.shape[:2]
         self.smooth, self.asked, self.side = smooth, canvas, canvas or classifier.side
         if smooth and smooth not in SMOOTH:
             raise unknown("way to smooth", smooth, SMOOTH)
         self.view = View(classifier, classifier.geometry((height, width), canvas), self.picture.pixels)
         self.index = int(self.view.logits.argmax()) if index is None else index
+        if self.against == self.index:
+            raise UserError(
+                f"A class is set against another one, not '{classifier.labels[self.index]}' against itself."
+            )
 
     def steps(self) -> Iterator[Step]:
         """The method's maps."""
         target = np.zeros(self.view.logits.shape, np.float32)
         target[self.index] = 1
+        if self.against is not None:
+            target[self.against] = -1
         found = self.method.function(self.view, target, **self.options)
         if not isinstance(found, np.ndarray):
             if self.smooth:
@@ -134,13 +145,19 @@ class _Question:
         if not np.isfinite(step.raw).all():
             raise ArithmeticError(f"{self.method.name} gave a map with values that are not finite")
         classifier, geometry, logits = self.view.classifier, self.view.geometry, self.view.logits
-        heatmap, notes = _scale(geometry.restore(step.raw), self.method.percentile)
+        full = geometry.restore(step.raw)
+        signed, against = None, None
+        probabilities = classifier.probabilities(logits)
+        if self.against is not None:
+            signed = _two_sided(full, self.method.percentile)
+            against = Prediction(self.against, classifier.labels[self.against], float(probabilities[self.against]))
+        heatmap, notes = _scale(full, self.method.percentile)
         return Explanation(
             heatmap=heatmap,
             raw=np.asarray(step.raw, np.float32),
             target=self.index,
             label=classifier.labels[self.index],
-            probability=float(classifier.probabilities(logits)[self.index]),
+            probability=float(probabilities[self.index]),
             top=classifier.top(logits),
             method=self.method.name,
             model=classifier.name,
@@ -159,7 +176,16 @@ class _Question:
                 "box": geometry.box,
             },
             notes=self.picture.notes + notes + step.notes,
+            against=against,
+            signed=signed,
         )
+
+
+def _two_sided(full: np.ndarray, percentile: float) -> np.ndarray:
+    """A signed map in [-1, 1]: both sides on one scale, and zero where it was."""
+    size = np.abs(full)
+    top = float(np.percentile(size, percentile)) or float(size.max()) or 1.0
+    return np.clip(full / top, -1, 1)
 
 
 def _scale(signed: np.ndarray, percentile: float) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--target", metavar="LABEL", help="class to explain, by label or index; by default the predicted"
     )
+    parser.add_argument(
+        "--against", metavar="LABEL", help="another class: why the target rather than that one, in two colours"
+    )
     parser.add_argument("--colormap", default=render.COLORMAPS[0], metavar="NAME", help=", ".join(render.COLORMAPS))
     parser.add_argument(
         "--opacity", type=float, default=0.6, metavar="X", help="of the colours, 0 to 1; by default 0.6"
@@ -96,6 +99,7 @@ def _run(asked: argparse.Namespace) -> int:
     render.overlay(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32), asked.colormap, asked.opacity)  # checks
     classifier = load(asked.model, asked.weights)
     target = None if asked.target is None else _target(asked.target, classifier)
+    against = None if asked.against is None else _target(asked.against, classifier)
     _make_folder(asked.out)
     _wake(classifier)
 
@@ -122,6 +126,7 @@ def _run(asked: argparse.Namespace) -> int:
                     classifier,
                     method.name,
                     target,
+                    against=against,
                     canvas=asked.canvas,
                     smooth=asked.smooth,
                     **options[method.name],

@@ -18,7 +18,8 @@ class Explanation:
     the canvas grid as the method made it, in units of the logit. `target`, `label`, `probability`: the class explained.
     `top`: the most probable classes. `padding_share`: the share of positive heat on padding, which the heatmap leaves out.
     `progress`: 1 when finished. `error`: the estimated relative error of a sampled map, else None. `parameters`: options,
-    canvas and box. `notes`: what the reader should know, a sentence each.
+    canvas and box. `notes`: what the reader should know, a sentence each. `against`: the class that the target is set
+    against, if any; then `signed` is the map with both signs, float32 (H, W) in [-1, 1], below zero where it speaks for it.
     """
 
     heatmap: np.ndarray
@@ -37,6 +38,8 @@ class Explanation:
     error: float | None
     parameters: dict[str, Any]
     notes: tuple[str, ...]
+    against: Prediction | None = None
+    signed: np.ndarray | None = None
 
     def facts(self) -> dict[str, Any]:
         """Everything but the maps, as JSON allows it."""
@@ -44,6 +47,7 @@ class Explanation:
             "model": self.model,
             "method": self.method,
             "target": {"index": self.target, "label": self.label, "probability": self.probability},
+            "against": None if self.against is None else vars(self.against),
             "top": [{"index": p.index, "label": p.label, "probability": p.probability} for p in self.top],
             "seconds": round(self.seconds, 4),
             "forward_passes": self.forward_passes,

@@ -111,7 +111,7 @@ def test_json_a_line_each(folder: Path, capfd: pytest.CaptureFixture[str], mobil
     for line in lines:
         assert set(line) == {
             "image", "model", "method", "target", "top", "seconds", "forward_passes", "backward_passes", "overlay", "map",
-            "padding_share", "parameters", "notes", "error",
+            "padding_share", "parameters", "notes", "error", "against",
         }  # fmt: skip
         assert line["model"] == "mobilenet_v2"
         assert set(line["target"]) == {"index", "label", "probability"}
