@@ -222,9 +222,10 @@ def test_trust_is_its_measures_on_the_canvas_of_the_map(mobilenet, cat_pixels: n
     found = explain(cat_pixels, mobilenet, "occlusion", "tabby", canvas=160, patch=64, stride=64)
     graded = trust(found, mobilenet, cat_pixels, seed=2)
     view = View(mobilenet, mobilenet.geometry(cat_pixels.shape[:2], 160), cat_pixels)
-    target = mobilenet.index("tabby")
-    np.testing.assert_array_equal(graded.deletion.scores, deletion(view, found.heatmap, target).scores)
-    np.testing.assert_array_equal(graded.insertion.scores, insertion(view, found.heatmap, target).scores)
+    target, signed = mobilenet.index("tabby"), view.geometry.restore(found.raw)
+    assert signed.min() < 0
+    np.testing.assert_array_equal(graded.deletion.scores, deletion(view, signed, target).scores)
+    np.testing.assert_array_equal(graded.insertion.scores, insertion(view, signed, target).scores)
     ask = explainer("occlusion", "tabby", canvas=160, patch=64, stride=64)
     assert graded.stability == stability(ask, mobilenet, cat_pixels, seed=2)
     assert set(graded.facts()) == {"deletion", "insertion", "stability"}
