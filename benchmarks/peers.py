@@ -69,8 +69,8 @@ def network_of(classifier: Classifier) -> keras.Model:
     return keras.Model(network.inputs, network.outputs[1])
 
 
-def _xplique(name: str, translate: Callable[[Options], Options] = lambda options: {}) -> Peer:
-    """One of Xplique's explainers; `translate` makes its arguments from our options. The largest |value| of the channels it keeps."""
+def _xplique(name: str, translate: Callable[[Options], Options] = lambda _: {}) -> Peer:
+    """One of Xplique's explainers, its arguments made by `translate` from our options; greatest |value| of channels."""
     explainers: dict[Any, Any] = {}
 
     def ask(network: keras.Model, canvases: np.ndarray, index: int, options: Options) -> np.ndarray:
@@ -128,7 +128,7 @@ def _vis(module: str, name: str, translate: Callable[[Options], Options]) -> Pee
     return ask
 
 
-def _vis_cam(module: str, name: str, translate: Callable[[Options], Options] = lambda options: {}) -> Peer:
+def _vis_cam(module: str, name: str, translate: Callable[[Options], Options] = lambda _: {}) -> Peer:
     where = {"penultimate_layer": FEATURES, "seek_penultimate_conv_layer": False, "normalize_cam": False}
     return _vis(module, name, lambda options: where | translate(options))
 
@@ -190,12 +190,12 @@ def _tf_explain_occlusion(network: keras.Model, canvases: np.ndarray, index: int
 
 PEERS: dict[str, dict[str, Peer]] = {
     "grad-cam": {
-        "xplique": _xplique("GradCAM", lambda options: {"conv_layer": FEATURES}),
+        "xplique": _xplique("GradCAM", lambda _: {"conv_layer": FEATURES}),
         "tf-keras-vis": _vis_cam("gradcam", "Gradcam"),
         "tf-explain": _tf_explain_grad_cam,
     },
     "grad-cam++": {
-        "xplique": _xplique("GradCAMPP", lambda options: {"conv_layer": FEATURES}),
+        "xplique": _xplique("GradCAMPP", lambda _: {"conv_layer": FEATURES}),
         "tf-keras-vis": _vis_cam("gradcam_plus_plus", "GradcamPlusPlus"),
     },
     "layer-cam": {"tf-keras-vis": _vis_cam("layercam", "Layercam")},
@@ -204,14 +204,14 @@ PEERS: dict[str, dict[str, Peer]] = {
     },
     "saliency": {
         "xplique": _xplique("Saliency"),
-        "tf-keras-vis": _vis("saliency", "Saliency", lambda options: {"normalize_map": False}),
+        "tf-keras-vis": _vis("saliency", "Saliency", lambda _: {"normalize_map": False}),
         "tf-explain": _tf_explain_saliency,
     },
     "gradient-x-input": {
-        "xplique": _xplique("GradientInput", lambda options: {"reducer": "sum"}),
+        "xplique": _xplique("GradientInput", lambda _: {"reducer": "sum"}),
         "tf-explain": _tf_explain_gradient_x_input,
     },
-    "guided-backprop": {"xplique": _xplique("GuidedBackprop", lambda options: {"reducer": None})},
+    "guided-backprop": {"xplique": _xplique("GuidedBackprop", lambda _: {"reducer": None})},
     "smoothgrad": {
         "xplique": _xplique("SmoothGrad", _noisy),
         # Its noise is a share of the canvas' own range, and it averages absolute gradients.
