@@ -47,8 +47,8 @@ def explain(
     """What `method` says about why `classifier` sees `target` in `image`.
 
     `image`: a path, a PIL image, or a uint8 array (H, W), (H, W, 3) or (H, W, 4); EXIF rotation is honoured. `target`: a
-    class index or label (in any case), by default the class predicted. `against`: another class; then it is explained why
-    `target` rather than that one, by a map of the difference of their logits, with signs. `canvas`: the picture is seen at about
+    class index or label (in any case), by default the class predicted. `against`: another class; then the map is of the
+    difference of both logits, with signs: why `target` rather than that one. `canvas`: the picture is seen at about
     canvas * canvas pixels, by default 224; 448 gives CAMs of 14x14 cells. `smooth`: "flip" or "multiscale" averages the
     maps of the mirrored picture or of three sizes, for methods that give one map. `options`: the method's own, see METHODS.
     Raises UserError, in one sentence, for a picture that cannot be read, for unknown names, and where this method cannot

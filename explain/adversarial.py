@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from explain import Source
+from explain.odds import log_odds, weights
 from models.classifier import Classifier, Prediction
 from models.distortions import DISTORTIONS
 from models.errors import UserError, unknown
@@ -163,11 +164,8 @@ class _Problem:
         return self._seen[1:]
 
     def odds(self, logits: np.ndarray) -> float:
-        """What an attack raises: the log odds of the target against all others, or of all others against the source."""
-        index = self.source if self.target is None else self.target
-        rest = np.delete(logits, index).astype(np.float64)
-        against = rest.max() + math.log(np.exp(rest - rest.max()).sum())
-        return float(against - logits[index]) * (1 if self.target is None else -1)
+        """What an attack raises: the log odds of the target, or those of all others against the source."""
+        return -log_odds(logits, self.source) if self.target is None else log_odds(logits, self.target)
 
     def fooled(self, logits: np.ndarray) -> bool:
         """Whether the first class is what was wished for."""
@@ -175,22 +173,16 @@ class _Problem:
         return first != self.source if self.target is None else first == self.target
 
     def wish(self, logits: np.ndarray) -> np.ndarray:
-        """The gradient of `odds` by the logits: (classes,), the direction of the cross-entropy's, but never vanishing."""
-        index = self.source if self.target is None else self.target
-        weights = logits.astype(np.float64)
-        weights[index] = -np.inf
-        weights = np.exp(weights - weights.max())
-        weights /= -weights.sum()
-        weights[index] = 1
-        return (weights if self.target is not None else -weights).astype(np.float32)
+        """The gradient of `odds` by the logits, (classes,)."""
+        return -weights(logits, self.source) if self.target is None else weights(logits, self.target)
 
-    def gradient(self, delta: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """d(weights . logits) / d(pixels) (H, W, 3) at the picture that `look` shows; by default of the `odds`."""
+    def gradient(self, delta: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
+        """d(target . logits) / d(pixels) (H, W, 3) at the picture that `look` shows; by default of the `odds`."""
         picture, logits = self.look(delta)
         self.backward_passes += 1
         canvas = self.geometry.place(picture)[None]
-        weights = self.wish(logits) if weights is None else weights
-        return self.geometry.pull(self.classifier.gradient(canvas, weights)[0])
+        target = self.wish(logits) if target is None else target
+        return self.geometry.pull(self.classifier.gradient(canvas, target)[0])
 
     def unit(self, gradient: np.ndarray) -> np.ndarray:
         """The direction in which a step of length 1 gains most: its signs, or itself at length 1."""
@@ -238,10 +230,10 @@ def _mi_fgsm(problem: _Problem, steps: int, _rng: np.random.Generator) -> Iterat
 
 def _ascent(problem: _Problem, steps: int, _rng: np.random.Generator) -> Iterator[np.ndarray]:
     delta = problem.nothing()
-    weights = np.zeros(len(problem.clean), np.float32)
-    weights[problem.source if problem.target is None else problem.target] = -1 if problem.target is None else 1
+    towards = np.zeros(len(problem.clean), np.float32)
+    towards[problem.source if problem.target is None else problem.target] = -1 if problem.target is None else 1
     for _ in range(steps):
-        delta = problem.project(delta + problem.epsilon / steps * problem.unit(problem.gradient(delta, weights)))
+        delta = problem.project(delta + problem.epsilon / steps * problem.unit(problem.gradient(delta, towards)))
         yield delta
         if problem.fooled(problem.look(delta)[1]):
             return
@@ -256,10 +248,10 @@ def _deepfool(problem: _Problem, steps: int, _rng: np.random.Generator) -> Itera
         logits = problem.look(delta)[1]
         ways: list[tuple[float, int, np.ndarray]] = []
         for rival in rivals:
-            weights = np.zeros(len(logits), np.float32)
-            weights[rival], weights[problem.source] = 1, -1
-            slope = problem.gradient(delta, weights)
-            ways.append((abs(float(logits @ weights)) / (_length(slope) or 1), rival, slope))
+            towards = np.zeros(len(logits), np.float32)
+            towards[rival], towards[problem.source] = 1, -1
+            slope = problem.gradient(delta, towards)
+            ways.append((abs(float(logits @ towards)) / (_length(slope) or 1), rival, slope))
         ways.sort(key=lambda way: way[0])
         distance, _, slope = ways[0]
         rivals = [rival for _, rival, _ in ways[: RIVALS[1]]]

@@ -153,6 +153,22 @@ class Classifier:
         inner = self._once(f"layer {layer}", lambda network: LayerGradient(network, layer))
         return inner(np.ascontiguousarray(batch, np.float32), target.astype(np.float32))
 
+    def channel_gradient(self, layer: str, channel: int, batch: np.ndarray) -> np.ndarray:
+        """d(mean of a channel of a layer) / d(pixels) (N, h, w, 3) at canvases (N, h, w, 3).
+
+        Raises UnknownNameError, with what there is, for a layer that is not a spatial map or a channel it does not have.
+        """
+        from models.gradient import ChannelGradient
+
+        inner = self._once(f"channels of {layer}", lambda network: ChannelGradient(network, layer))
+        return inner.of(channel, np.ascontiguousarray(batch, np.float32))
+
+    def channels(self) -> dict[str, int]:
+        """The network's layers that are spatial activations, and how many channels each has; imports TensorFlow."""
+        from models.gradient import channels
+
+        return self._once("channels", channels)
+
     def randomised(self) -> Randomised:
         """A copy of the network whose weights can be shuffled; made at the first call, which imports TensorFlow."""
         from models.randomised import Randomised

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.errors import ModelError, UnknownNameError
+from models.errors import ModelError, UnknownNameError, unknown
 
 if TYPE_CHECKING:
     import keras
@@ -96,6 +96,23 @@ class LayerGradient:
         return np.asarray(activation), np.asarray(gradient)
 
 
+class ChannelGradient(PixelGradient):
+    """d(mean of one channel of a layer) / d(pixels). Raises UnknownNameError for a layer or a channel there is not."""
+
+    def __init__(self, network: keras.Model, layer: str) -> None:
+        import keras
+
+        activation = _spatial(network, layer)
+        self._count, self._layer = activation.shape[-1], layer
+        super().__init__(keras.Model(network.inputs, [activation, keras.layers.GlobalAveragePooling2D()(activation)]))
+
+    def of(self, channel: int, batch: np.ndarray) -> np.ndarray:
+        """(N, h, w, 3), at a batch (N, h, w, 3) in [0, 255]."""
+        if not 0 <= channel < self._count:
+            raise unknown(f"channel of '{self._layer}'", channel, [f"0 to {self._count - 1}"])
+        return self(batch, np.eye(self._count, dtype=np.float32)[channel])
+
+
 def _signature(network: keras.Model) -> list[tf.TensorSpec]:
     import tensorflow as tf
 
@@ -118,8 +135,24 @@ def is_activation(operation: Any) -> bool:
     return _is_relu(operation) or getattr(activation, "__name__", "linear") != "linear"
 
 
+def channels(network: keras.Model) -> dict[str, int]:
+    """The layers whose output is a map after a nonlinearity (or any, where there are none), and how many channels each has."""
+    maps, activations = _maps(network)
+    return {name: int(maps[name].shape[-1]) for name in activations or maps}
+
+
 def _spatial(network: keras.Model, layer: str) -> Any:
     """The output of the layer of that name, if it is a map that is calculated once."""
+    maps, _ = _maps(network)
+    if layer not in maps:
+        raise UnknownNameError(
+            f"There is no layer '{layer}' with a map to look at; choose from: {', '.join(channels(network))}."
+        )
+    return maps[layer]
+
+
+def _maps(network: keras.Model) -> tuple[dict[str, Any], list[str]]:
+    """The outputs that are maps, by the name of their layer, and the names of those after a nonlinearity."""
     maps, activations = {}, []
     for operation in network.operations:
         nodes = operation._inbound_nodes
@@ -128,7 +161,4 @@ def _spatial(network: keras.Model, layer: str) -> Any:
             if len(output.shape) == 4 and set(output.shape[1:3]) != {1}:
                 maps[operation.name] = output
                 activations += [operation.name] if is_activation(operation) else []
-    if layer not in maps:
-        names = ", ".join(activations or maps)
-        raise UnknownNameError(f"There is no layer '{layer}' with a map to look at; choose from: {names}.")
-    return maps[layer]
+    return maps, activations
