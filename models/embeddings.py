@@ -23,7 +23,8 @@ from models.trained import SIDE, Canvas
 
 Views = Callable[[np.ndarray, np.random.Generator], list[np.ndarray]]  # pictures made of a picture, all of its size
 
-RECIPE = 1  # of `augment`; another one makes other embeddings
+CAMERA = ("moire", "brightness", "zoom", "rotation", "perspective", "blur", "gaussian-noise")  # from screen to sensor
+RECIPE = 2  # of `augment`; another one makes other embeddings
 
 
 def lay(backbone: Classifier, size: tuple[int, int], spread: Canvas = "wide", side: int = SIDE) -> Geometry:
@@ -57,26 +58,28 @@ def embed(
     return np.concatenate(rows)
 
 
-def augment(pixels: np.ndarray, rng: np.random.Generator, flip: bool = False) -> np.ndarray:
-    """The picture as a camera might see it on a screen.
+def augment(pixels: np.ndarray, count: int, rng: np.random.Generator, flip: bool = False) -> list[np.ndarray]:
+    """`count` pictures as a camera might take them of the picture on a screen.
 
-    Zoom from 20 % in to 50 % out and rotation by up to 45 degrees either way, as in the study; and, each every other time,
-    moire, brightness, perspective and blur, of any strength. `flip`: mirrored every other time, which text does not bear.
+    Each has two of: zoom from 20 % in to 50 % out and rotation by up to 45 degrees either way, as in the study; perspective,
+    blur, brightness, moire and a sensor's noise. They take turns, so that every one occurs, at any strength. `flip`: every
+    other one mirrored, which text does not bear.
     """
-
-    def sometimes(name: str, pixels: np.ndarray) -> np.ndarray:
-        return DISTORTIONS[name](pixels, rng.uniform(), rng) if rng.random() < 0.5 else pixels
-
-    if flip and rng.random() < 0.5:
-        pixels = pixels[:, ::-1]
-    for name in ("moire", "brightness"):
-        pixels = sometimes(name, pixels)
-    out = rng.uniform(-0.2, 0.5)
-    pixels = DISTORTIONS["zoom"](pixels, out / 0.5, rng) if out > 0 else _crop(pixels, 1 + out, rng)
-    pixels = DISTORTIONS["rotation"](pixels, rng.uniform(), rng)
-    for name in ("perspective", "blur"):
-        pixels = sometimes(name, pixels)
-    return pixels
+    deck: list[str] = []
+    views = []
+    for _ in range(count):
+        if len(deck) < 2:
+            deck = rng.permutation(CAMERA).tolist()
+        drawn = sorted((deck.pop(), deck.pop()), key=CAMERA.index)  # in the order in which they happen
+        view = pixels[:, ::-1] if flip and rng.random() < 0.5 else pixels
+        for name in drawn:
+            strength = rng.uniform()
+            if name == "zoom" and rng.random() < 0.2 / 0.7:
+                view = _crop(view, 1 - 0.2 * strength, rng)
+            else:
+                view = DISTORTIONS[name](view, strength, rng)
+        views.append(view)
+    return views
 
 
 def _crop(pixels: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:

@@ -219,7 +219,7 @@ class Settings:
 
     def make(self, pixels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
         """The picture, then its augmentations."""
-        return [pixels, *(augment(pixels, rng, self.flip) for _ in range(self.views))]
+        return [pixels, *augment(pixels, self.views, rng, self.flip)]
 
 
 @dataclass(frozen=True)
@@ -350,7 +350,13 @@ def run(
     heat = metrics.temperature(held[known], labels[known]) if known.any() else 1.0
     head = [*head[:-1], (head[-1][0] / heat, head[-1][1] / heat)]
     seconds = {"embed": embedded - begun, "folds": crossed - embedded, "final": clock() - crossed}
-    figures = {"pictures": data.counts(), "settings": asdict(settings), "temperature": heat}
+    figures = {
+        "pictures": data.counts(),
+        "settings": asdict(settings),
+        "temperature": heat,
+        "curves": mean_curves(curves or [final]),
+        "digests": [item.digest[:12] for item in data.items],  # so that evaluation knows what it was trained on
+    }
     if known.any():
         scores = metrics.bootstrap(held[known].argmax(-1), labels[known], classes)
         figures["held_out"] = {"pictures": int(known.sum()), **{key: asdict(value) for key, value in scores.items()}}
@@ -367,18 +373,23 @@ def by_fold(outcome: Outcome, labels: np.ndarray) -> list[float]:
     ]
 
 
+def mean_curves(curves: Sequence[Sequence[Epoch]]) -> dict[str, list[list[float]]]:
+    """[mean, standard deviation] over the folds that got as far, by epoch, of each figure of an `Epoch`."""
+    length = max(map(len, curves), default=0)
+    found: dict[str, list[list[float]]] = {}
+    for key in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
+        by_epoch = [
+            [getattr(curve[number], key) for curve in curves if len(curve) > number] for number in range(length)
+        ]
+        found[key] = [[float(np.mean(values)), float(np.std(values))] for values in by_epoch]
+    return found
+
+
 def curve_table(curves: Sequence[Sequence[Epoch]]) -> str:
     """Mean and spread (standard deviation) over the folds, a line an epoch."""
-    lines = [
-        f"{'epoch':>5}  {'folds':>5}  {'loss':>15}  {'accuracy':>15}  {'validation loss':>15}  {'validation acc.':>15}"
-    ]
-    for number in range(max(map(len, curves), default=0)):
-        at = [curve[number] for curve in curves if len(curve) > number]
-        cells = []
-        for key in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
-            values = [getattr(epoch, key) for epoch in at]
-            cells.append(f"{np.mean(values):8.3f} ±{np.std(values):6.3f}")
-        lines.append(f"{number + 1:>5}  {len(at):>5}  {'  '.join(cells)}")
+    lines = [f"{'epoch':>5}  {'loss':>15}  {'accuracy':>15}  {'validation loss':>15}  {'validation acc.':>15}"]
+    for number, cells in enumerate(zip(*mean_curves(curves).values(), strict=True), 1):
+        lines.append(f"{number:>5}  {'  '.join(f'{mean:8.3f} ±{spread:6.3f}' for mean, spread in cells)}")
     return "\n".join(lines)
 
 
