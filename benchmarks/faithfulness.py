@@ -5,11 +5,11 @@ maps that know nothing of the network (a Gaussian at the centre, chance, edges),
 other libraries make them (see benchmarks.peers; same budget) are graded on pictures spread over DIR that the classifier
 gets right, squashed to its square canvas as they come:
 
-- deletion (low is good) and insertion (high is good): areas under the curves of explain.faithfulness, in 28 steps, and
+- deletion (low is good) and insertion (high is good): areas under the curves of explain.faithfulness, in 15 steps, and
   insertion - deletion. Signed maps are ordered as they are, ties in reading order.
 - pointing: how often the highest pixel lies in a box of the object; energy: the share of the positive heat in the boxes.
 
-Means with 95 % bootstrap intervals over the pictures. Methods of more than 400 passes are slow and get a third of the
+Means with 95 % bootstrap intervals over the pictures. Methods of more than 400 passes are slow and get a quarter of the
 pictures, the first of the same list; so do other libraries' methods of more than 50. With --json the results are kept,
 picture by picture, and added to what FILE holds: run the benchmark in pieces with --methods, and with --methods none for
 the table alone.
@@ -22,7 +22,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ from models.engine import write_atomically
 from models.picture import read
 
 SLOW, SLOW_PEER = 400, 50  # passes; one backwards counts as five
-FIGURES = ("deletion", "insertion", "difference", "pointing", "energy")
+STEPS = 15  # of a curve: 16 canvases, one batch
+FIGURES = ("difference", "deletion", "insertion", "pointing", "energy")
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,18 @@ def read_folder(folder: Path, classifier: Classifier, count: int) -> list[Case]:
     with (folder / "boxes.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             boxes.setdefault(row["file"], []).append(row)
-    cases = []
-    for name, rows in boxes.items():
-        pixels = read(folder / name).pixels
+    files = np.array(list(boxes))[np.argsort(np.arange(len(boxes)) * 0.618034 % 1)]  # any first few are spread over DIR
+    cases: list[Case] = []
+    for name in files:
+        if len(cases) == count:
+            break
+        rows, pixels = boxes[name], read(folder / str(name)).pixels
         view = View(classifier, classifier.geometry(pixels.shape[:2]), pixels)
         target = int(rows[0]["class_index"])
         if int(view.logits.argmax()) == target:
             corners = [tuple(float(row[f"{side}_227"]) for side in ("x0", "y0", "x1", "y1")) for row in rows]
-            cases.append(Case(name, pixels, view, target, regions(corners, pixels.shape[:2])))  # type: ignore[arg-type]
-    order = np.argsort(np.arange(len(cases)) * 0.618034 % 1)  # any first few of them are spread over the folder
-    return [cases[index] for index in order[:count]]
+            cases.append(Case(str(name), pixels, view, target, regions(corners, pixels.shape[:2])))  # type: ignore[arg-type]
+    return cases
 
 
 def centre(case: Case) -> np.ndarray:
@@ -119,7 +122,7 @@ def theirs(method: str, peer: str) -> Mapper:
 
 def grade(case: Case, heatmap: np.ndarray) -> dict[str, float]:
     """All figures of one map."""
-    removed, added = (curve(case.view, heatmap, case.target).auc for curve in (deletion, insertion))
+    removed, added = (curve(case.view, heatmap, case.target, steps=STEPS).auc for curve in (deletion, insertion))
     return {
         "deletion": removed,
         "insertion": added,
@@ -145,7 +148,7 @@ def measure(cases: list[Case], mappers: dict[str, Mapper], results: Results, kee
     for name, mapper in mappers.items():
         start = time.perf_counter()
         found = {}
-        for case in cases[: max(1, len(cases) // 3)] if _is_slow(name) else cases:
+        for case in cases[: max(1, len(cases) // 4)] if _is_slow(name) else cases:
             figures = grade(case, mapper(case))
             found[case.file] = {what: round(figure, 5) for what, figure in figures.items()}
         results[name] = found
@@ -160,32 +163,42 @@ def _is_slow(name: str) -> bool:
 
 
 def table(results: Results) -> str:
-    """Everything in Markdown; a peer's row says how far ours is above it on the same pictures."""
+    """Our methods and the maps that know nothing, in Markdown, by insertion - deletion."""
     lines = [
-        "| map | pictures | deletion | insertion | insertion - deletion | pointing | energy | ours less theirs |",
-        "|---|---|---|---|---|---|---|---|",
+        "| map | pictures | insertion - deletion | deletion | insertion | pointing | energy |",
+        "|---|---|---|---|---|---|---|",
     ]
-    best_first = sorted(results, key=lambda name: (_rank(results, name), "," in name))
-    for name in best_first:
-        found = results[name]
-        cells = [_mean(np.array([figures[what] for figures in found.values()])) for what in FIGURES]
-        own = results.get(name.split(",")[0], {})
-        both = [file for file in found if file in own] if "," in name else []
-        lead = np.array([own[file]["difference"] - found[file]["difference"] for file in both])
-        lines.append(f"| {name} | {len(found)} | {' | '.join(cells)} | {_mean(lead) if len(lead) else ''} |")
+    for name in sorted((name for name in results if "," not in name), key=lambda name: -_difference(results[name])):
+        found = results[name].values()
+        cells = [_mean([figures[what] for figures in found]) for what in FIGURES]
+        lines.append(f"| `{name}` | {len(found)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _rank(results: Results, name: str) -> tuple[float, str]:
-    """Methods by insertion - deletion, a peer right behind the method of ours."""
-    method = name.split(",")[0]
-    values = [figures["difference"] for figures in results.get(method, results[name]).values()]
-    return -float(np.mean(values)), method
+def comparison(results: Results) -> str:
+    """Insertion - deletion of ours and of other libraries' on the same pictures, in Markdown; empty if there are none."""
+    lines = [
+        "| method | library | pictures | ours | theirs | ours less theirs |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in results:
+        method, _, peer = name.partition(", ")
+        both = [file for file in results[name] if file in results.get(method, {})]
+        if peer and both:
+            own, other = (np.array([results[key][file]["difference"] for file in both]) for key in (method, name))
+            lines.append(
+                f"| `{method}` | {peer} | {len(both)} | {own.mean():.3f} | {other.mean():.3f} | {_mean(own - other, 3)} |"
+            )
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def _mean(values: np.ndarray) -> str:
-    low, high = interval(values)
-    return f"{values.mean():.3f} ({low:.3f} to {high:.3f})"
+def _difference(found: dict[str, dict[str, float]]) -> float:
+    return float(np.mean([figures["difference"] for figures in found.values()]))
+
+
+def _mean(values: Sequence[float] | np.ndarray, digits: int = 2) -> str:
+    low, high = interval(np.asarray(values))
+    return f"{np.mean(values):.3f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def mappers(methods: list[str], peers: bool) -> dict[str, Mapper]:
@@ -230,7 +243,7 @@ def main() -> None:
         chosen = {name: mapper for name, mapper in chosen.items() if "," in name}
     if chosen:
         measure(read_folder(asked.folder, load(asked.model), asked.pictures), chosen, kept["results"], keep)
-    print(f"{kept['machine']}\n{kept['model']}\n\n{table(kept['results'])}")
+    print(f"{kept['machine']}\n{kept['model']}\n\n{table(kept['results'])}\n\n{comparison(kept['results'])}")
 
 
 if __name__ == "__main__":

@@ -23,28 +23,32 @@ from models.picture import Picture
 NOISE = 2  # grey levels, of 255: nobody sees them
 SHIFTS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # pixels down and to the right
 
-Explainer = Callable[
-    [Classifier, np.ndarray], np.ndarray
-]  # and a picture, uint8 RGB (H, W, 3) -> its map (H, W) in [0, 1]
+# What a classifier sees in a picture, uint8 RGB (H, W, 3): a map (H, W) in [0, 1].
+Explainer = Callable[[Classifier, np.ndarray], np.ndarray]
 
 
 def explainer(
-    method: str, target: int | str, *, canvas: int | None = None, smooth: str = "", **options: Any
-) -> Explainer:
+    method: str, target: int | str, *, against: int | str | None = None, canvas: int | None = None, smooth: str = "",
+    **options: Any,
+) -> Explainer:  # fmt: skip
     """A method of the register as an Explainer; arguments as for `explain`. Of methods that refine, the last map counts."""
 
     def ask(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
         picture = Picture(pixels)
-        return explain(picture, classifier, method, target, canvas=canvas, smooth=smooth, **options).heatmap
+        asked = {"against": against, "canvas": canvas, "smooth": smooth, **options}
+        return explain(picture, classifier, method, target, **asked).heatmap
 
     return ask
 
 
 def repeat(found: Explanation) -> Explainer:
-    """The Explainer that made an explanation: its method, class, canvas, smoothing and options."""
+    """The Explainer that made an explanation: its method, classes, canvas, smoothing and options."""
     asked = found.parameters
     options = {name: asked[name] for name in registry.method(found.method).options}
-    return explainer(found.method, found.target, canvas=asked["side"], smooth=asked["smooth"], **options)
+    against = None if found.against is None else found.against.index
+    return explainer(
+        found.method, found.target, against=against, canvas=asked["side"], smooth=asked["smooth"], **options
+    )
 
 
 def stability(

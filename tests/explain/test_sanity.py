@@ -236,5 +236,6 @@ def test_an_explanation_can_be_repeated(cat_pixels: np.ndarray, mobilenet) -> No
     asked = {"canvas": 160, "samples": 128, "cells": 4, "seed": 5}
     *_, found = stream(cat_pixels, mobilenet, "rise", "tabby", **asked)
     np.testing.assert_array_equal(repeat(found)(mobilenet, cat_pixels), found.heatmap)
-    found = explain(cat_pixels, mobilenet, "grad-cam", smooth="multiscale")
-    np.testing.assert_array_equal(repeat(found)(mobilenet, cat_pixels), found.heatmap)
+    for how in ({"smooth": "multiscale"}, {"against": "lynx"}):
+        found = explain(cat_pixels, mobilenet, "grad-cam", **how)
+        np.testing.assert_array_equal(repeat(found)(mobilenet, cat_pixels), found.heatmap)
