@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
-import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from explain import METHODS, Explanation, Method, explain, registry, render
+from explain.cli import Parser, class_index, make_folder, npy, png, run, say, stems, wake, write
 from explain.sanity import trust
-from models import DEFAULT, MODELS, Classifier, UserError, load, unknown
-from models.engine import write_atomically
+from models import DEFAULT, MODELS, UserError, load, unknown
 from models.picture import Picture, read
 
 COLUMNS = ("picture", "method", "class", "probability", "seconds", "passes", "file")
@@ -27,30 +22,12 @@ GRADES = ("deletion", "insertion", "stability")  # before the file, with --trust
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Explain pictures as the arguments say. Exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the models that need TensorFlow
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
-    try:
-        return _run(_parser().parse_intermixed_args(arguments))
-    except UserError as error:
-        _say(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # whoever read our output has seen enough; what is left must not fail again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, without the usage that argparse puts before it."""
-        raise UserError(f"{message} (see python -m explain --help)")
+    """Explain pictures as the arguments say. Exit status: see `explain.cli.run`."""
+    return run(lambda: _run(_parser().parse_intermixed_args(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("python -m explain", description="Show what an image classifier looks at.", allow_abbrev=False)
+    parser = Parser("python -m explain", description="Show what an image classifier looks at.", allow_abbrev=False)
     parser.add_argument("pictures", nargs="*", metavar="photo.jpg", help="pictures to explain")
     parser.add_argument("--model", default=DEFAULT, metavar="NAME", help=f"classifier, by default {DEFAULT}")
     parser.add_argument("--weights", metavar="FILE", help=".h5 weights for a model of keras.applications")
@@ -98,27 +75,27 @@ def _run(asked: argparse.Namespace) -> int:
     options = _options(asked.option, methods)
     render.overlay(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32), asked.colormap, asked.opacity)  # checks
     classifier = load(asked.model, asked.weights)
-    target = None if asked.target is None else _target(asked.target, classifier)
-    against = None if asked.against is None else _target(asked.against, classifier)
-    _make_folder(asked.out)
-    _wake(classifier)
+    target = None if asked.target is None else class_index(asked.target, classifier)
+    against = None if asked.against is None else class_index(asked.against, classifier)
+    make_folder(asked.out)
+    wake(classifier)
 
     complaints: set[str] = set()  # what concerns every picture is said once
 
     def complain(error: UserError) -> None:
         if str(error) not in complaints:
-            _say(error)
+            say(error)
         complaints.add(str(error))
 
     table = _Table(asked.pictures, methods, GRADES if asked.trust else ())
-    for image, stem in zip(asked.pictures, _stems(asked.pictures), strict=True):
+    for image, stem in zip(asked.pictures, stems(asked.pictures), strict=True):
         try:
             picture = read(image)
         except UserError as error:
             complain(error)
             continue
         for note in picture.notes:
-            _say(f"{image}: {note}")
+            say(f"{image}: {note}")
         for method in methods:
             try:
                 found = explain(
@@ -135,10 +112,10 @@ def _run(asked: argparse.Namespace) -> int:
                 complain(error)
                 continue
             for note in found.notes:
-                _say(f"{image}, {method.name}: {note}")
+                say(f"{image}, {method.name}: {note}")
             sheet = render.sheet(picture.pixels, found, asked.colormap, asked.opacity)
-            overlay = _write(asked.out / f"{stem}.{method.name}.png", _png(sheet))
-            saved = _write(asked.out / f"{stem}.{method.name}.npy", _npy(found.heatmap)) if asked.npy else None
+            overlay = write(asked.out / f"{stem}.{method.name}.png", png(sheet))
+            saved = write(asked.out / f"{stem}.{method.name}.npy", npy(found.heatmap)) if asked.npy else None
             grades = trust(found, classifier, picture.pixels).facts() if asked.trust else {}
             if asked.json:
                 facts = found.facts() | grades | {"notes": [*picture.notes, *found.notes]}
@@ -183,60 +160,6 @@ def _options(pairs: list[str], methods: list[Method]) -> dict[str, dict[str, Any
     }
 
 
-def _target(text: str, classifier: Classifier) -> int:
-    """A class by label, or by index where no label is that number."""
-    if text.strip().isdecimal() and text.strip() not in classifier.labels:
-        return classifier.index(int(text))
-    return classifier.index(text)
-
-
-def _stems(pictures: Sequence[str]) -> list[str]:
-    """A file name for each picture, unique even where case does not count."""
-    stems: list[str] = []
-    taken: set[str] = set()
-    for picture in pictures:
-        stem = name = Path(picture).stem
-        number = 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.casefold())
-        stems.append(name)
-    return stems
-
-
-def _make_folder(folder: Path) -> None:
-    """Make it, and see whether files can be written there before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"Nothing can be written to '{folder}' ({error.strerror}); name another folder with --out."
-        ) from error
-
-
-def _write(path: Path, content: bytes) -> str:
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be written ({error.strerror}).") from error
-    return str(path)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=3)  # a third of the default's time, a tenth more bytes
-    return file.getvalue()
-
-
-def _npy(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
-
-
 class _Table:
     """Rows as they come, so its widths are settled before the first."""
 
@@ -275,37 +198,6 @@ def _catalogue() -> str:
             f"  {name:<{wide}}  {size:<{cost}}  {model.title}, top-1 {model.top1:.1f} %, weights {model.weights}"
         )
     return "\n".join(lines)
-
-
-def _say(what: object) -> None:
-    """One line on stderr, whatever a file's name holds."""
-    print("explain:", " ".join(str(what).split()), file=sys.stderr)
-
-
-def _wake(classifier: Classifier) -> None:
-    """A first pass without LiteRT's line about its delegate, which no setting of its own silences."""
-    side = classifier.stride
-    with _quiet():
-        classifier.forward(np.zeros((1, *(classifier.canvas or (side, side)), 3), np.float32))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Lines that native code prints to stderr meanwhile come out at the end, those that begin with INFO excepted."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
-        stderr = os.dup(2)
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            kept.seek(0)
-            for line in kept:
-                if not line.startswith(b"INFO:"):
-                    os.write(2, line)
 
 
 if __name__ == "__main__":

@@ -231,7 +231,7 @@ def test_a_full_disk_is_said_once(folder: Path, capfd, monkeypatch: pytest.Monke
     def full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("explain.__main__.write_atomically", full)
+    monkeypatch.setattr("explain.cli.write_atomically", full)
     assert "No space left" in _mistake(capfd, "a.png")
 
 
