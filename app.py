@@ -16,7 +16,7 @@ import_gradio()
 import gradio as gr
 from starlette.middleware import Middleware
 
-from ui import explain_tab, warm
+from ui import compare_tab, explain_tab, live_tab, train_tab, warm
 from ui.guard import Guard
 from ui.picture_input import PAGE_JS
 from ui.session import Session
@@ -27,8 +27,15 @@ with gr.Blocks(title="Thumbscope", analytics_enabled=False, fill_width=True, del
         "# Thumbscope\nGive it a picture: see what a classifier sees in it, and what it looks at.", elem_id="title"
     )
     session = gr.State(Session(), time_to_live=3600, delete_callback=Session.close)
-    with gr.Tabs(elem_id="tabs") as tabs, gr.Tab("Explain", id="explain") as tab:
-        open_in_explain = explain_tab.build(session, tab, tabs)
+    with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tab("Explain", id="explain") as tab:
+            open_in_explain = explain_tab.build(session, tab, tabs)
+        with gr.Tab("Compare", id="compare") as tab:
+            compare_tab.build(session, tab)
+        with gr.Tab("Live", id="live") as tab:
+            live_tab.build(session, tab, tabs, open_in_explain)
+        with gr.Tab("Train", id="train"):
+            train_tab.build(session, tabs)
 
 demo.queue(max_size=24, default_concurrency_limit=4)
 

@@ -17,10 +17,10 @@ from explain import METHODS, SMOOTH, Explanation, explain, stream, words
 from explain.render import COLORMAPS, colours, overlay, sheet
 from models import DEFAULT, MODELS, UserError, load
 from samples import SAMPLES
+from ui import screen
 from ui.picture_input import picture_input
-from ui.session import QUIET, SHARED, WORK, Runs, Session, fetch, pairs, title, within
+from ui.session import PREDICTED, QUIET, SHARED, WORK, Runs, Session, classes, fetch, pairs, title, within
 
-PREDICTED = "the predicted class"
 VIEW = 960  # what is shown
 OPACITY = 0.6
 CANVASES = {"224": None, "336": 336, "448": 448, "672": 672}  # None is the network's own
@@ -50,6 +50,8 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
                 height=330,
                 placeholder="Drop a picture here, paste it with Ctrl+V, or click to choose one",
             )
+            gr.HTML("", elem_classes="camera-hint")
+            corners, shows_screen = screen.build(session, picture)
             examples = gr.Examples(
                 [[str(sample.path)] for sample in SAMPLES],
                 inputs=[picture],
@@ -116,14 +118,17 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
     arrived = [session, picture, *how]
     reset = {"fn": None, "js": f"() => {json.dumps(PREDICTED)}", "outputs": target, **QUIET}
     picture.input(**reset)
+    shows_screen(picture.input)
     explains(picture.input, run_new, arrived)
     examples.load_input_event.then(**reset)
+    shows_screen(examples.load_input_event.then)
     explains(examples.load_input_event.then, run_new, arrived)
     changed = [session, picture, target, *how]
     explains(partial(gr.on, [target.input, canvas.input, smooth.input, options.submit]), run, changed)
     explains(model.input(classes, [session, model, target], target, queue=False, **QUIET).then, run, changed)
     explains(method.input(defaults, method, options, queue=False, **QUIET).then, run, changed)
     explains(bars.select(choose, outputs=target, queue=False, **QUIET).then, run, changed)
+    explains(corners.change, run, changed)
     stop.click(halt, session, queue=False, **QUIET)
     gr.on([model.input, method.input], describe, [model, method], note, queue=False, **QUIET)
     colormap.input(colour_bar, colormap, legend, queue=False, **QUIET)
@@ -133,7 +138,9 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
     _endpoints(picture, model, method, colormap, opacity)
 
     seen = {"inputs": [session, picture, model], "outputs": [model, picture, target], "queue": False, **QUIET}
-    explains(tab.select(catch_up, **seen).then, run_if_new, arrived)
+    opened = tab.select(catch_up, **seen)
+    shows_screen(opened.then)
+    explains(opened.then, run_if_new, arrived)
 
     def opens(event: Any) -> None:
         """After this event: this tab, with the session's picture explained."""
@@ -178,7 +185,7 @@ def run(
                 shown.path = shown.found = shown.pixels = None
                 yield None, None, EMPTY, gr.Button(visible=False)
                 return
-            picture = fetch(path)
+            picture = screen.seen(session, path)
             asked = METHODS[method].parse(pairs(options))
             looks: dict[str, Any] = {"canvas": CANVASES[canvas], "smooth": smooth}
             if model in MODELS and not MODELS[model].embedded:
@@ -191,7 +198,7 @@ def run(
                 if shown.runs.halted and shown.found is not None:
                     yield gr.skip(), gr.skip(), f"Stopped. {report(shown.found)}", gr.Button(visible=False)
                     return
-                shown.path, shown.pixels, shown.found = path, picture.pixels, found
+                shown.path, shown.pixels, shown.found = path, picture.pixels, screen.recorded(session, found)
                 bars = {prediction.label: prediction.probability for prediction in found.top}
                 yield bars, view(session, colormap, opacity), report(found), gr.Button(visible=found.progress < 1)
         except UserError as error:
@@ -216,13 +223,6 @@ def run_if_new(session: Session, path: str | None, *how: Any) -> Iterator[tuple[
 def defaults(method: str) -> str:
     """A method's options as they can be typed."""
     return " ".join(f"{name}={value}" for name, value in METHODS[method].options.items())
-
-
-def classes(session: Session, model: str, target: str) -> Any:
-    """The classes of a model to choose from; the chosen one stays where the model has it."""
-    there = model in session.models or MODELS[model].embedded
-    labels = session.classifier(model if there else DEFAULT).labels  # what is downloaded knows ImageNet's classes too
-    return gr.Dropdown([PREDICTED, *labels], value=target if target in labels else PREDICTED)
 
 
 def catch_up(session: Session, path: str | None, model: str) -> tuple[Any, Any, Any]:

@@ -10,7 +10,8 @@ from gradio.data_classes import ImageData
 from ui.startup import no_stubs
 
 # Gradio's image takes a paste from its clipboard button only; Ctrl+V anywhere on the page is what people try. And typing
-# into a drop-down appends to what is chosen, where it should replace it.
+# into a drop-down appends to what is chosen, where it should replace it. A camera that cannot be had is passed over in
+# silence; elements of the class camera-hint say what to do.
 PAGE_JS = """
 () => {
 document.addEventListener("focusin", (event) => {
@@ -34,6 +35,29 @@ document.addEventListener("paste", (event) => {
   };
   setTimeout(put, clear ? 100 : 0);
 });
+const hint = (text) => document.querySelectorAll(".camera-hint .prose").forEach((place) => (place.textContent = text));
+const devices = navigator.mediaDevices;
+if (!devices) {
+  hint("Browsers show the camera to secure pages only: open this one over https, or on the computer it runs on.");
+} else {
+  const open = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (wanted) => {
+    try {
+      const stream = await open(wanted);
+      hint("");
+      return stream;
+    } catch (error) {
+      hint({
+        NotAllowedError: "The camera was refused. Allow it for this page beside the address, then try again.",
+        NotFoundError: "No camera was found. Connect one, or upload a picture.",
+        OverconstrainedError: "No camera was found that fits. Connect another one, or upload a picture.",
+        NotReadableError: "The camera is busy. Close what else uses it, then try again.",
+        AbortError: "The camera is busy. Close what else uses it, then try again.",
+      }[error.name] ?? `The camera cannot be used: ${error.message}`);
+      throw error;
+    }
+  };
+}
 }
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 import threading
@@ -10,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import gradio as gr
 import numpy as np
 
-from models import MODELS, Classifier, UserError, load
+from models import DEFAULT, MODELS, Classifier, UserError, load
+from models.engine import Engine
 from models.picture import Picture, read, resize
 
+PREDICTED = "the predicted class"
 SIDE = 1280  # larger pictures are scaled down to this: no network sees more, and the page stays quick
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 SHARED: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 2}  # everything that runs a network
@@ -86,6 +90,34 @@ class Runs:
         mine = self._begun
         with self._turn:
             yield lambda: self._begun != mine
+
+
+class Stopped(Exception):  # noqa: N818  (nothing went wrong)
+    """The visitor pressed Stop, or began another run."""
+
+
+class _StoppableEngine:
+    def __init__(self, engine: Engine, halted: Callable[[], bool]) -> None:
+        self._engine, self._halted = engine, halted
+
+    def forward(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self._halted():
+            raise Stopped
+        return self._engine.forward(batch)
+
+
+def stoppable(classifier: Classifier, halted: Callable[[], bool]) -> Classifier:
+    """The same classifier, whose forward passes raise Stopped as soon as `halted` says so, in the middle of any method."""
+    same = copy.copy(classifier)
+    same.engine = _StoppableEngine(classifier.engine, halted)
+    return same
+
+
+def classes(session: Session, model: str, target: str) -> Any:
+    """The classes of a model to choose from; the chosen one stays where the model has it."""
+    there = model in session.models or MODELS[model].embedded
+    labels = session.classifier(model if there else DEFAULT).labels  # what is downloaded knows ImageNet's classes too
+    return gr.Dropdown([PREDICTED, *labels], value=target if target in labels else PREDICTED)
 
 
 def title(model: str) -> str:

@@ -25,6 +25,31 @@ CSS = """
 #status { min-height: 4.6rem; font-size: 1.02rem; }
 #status p { margin: 0.1rem 0; }
 .method-note p { margin: 0; color: var(--body-text-color-subdued); font-size: 0.92rem; }
+/* Galleries whose captions are facts to read: whole, under their picture. */
+.captioned .grid-wrap { height: auto !important; max-height: none !important; min-height: 0; overflow: visible; }
+.captioned .grid-container { grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); }
+.captioned .thumbnail-item { aspect-ratio: auto; display: flex; flex-direction: column; height: 100%; }
+.captioned .thumbnail-item { justify-content: flex-start; align-items: stretch; }
+.captioned .thumbnail-item img { width: 100%; height: auto; }
+.captioned .caption-label {
+  position: static; max-width: none; padding: 0.3rem 0.5rem; background: none; border: none; box-shadow: none;
+  white-space: pre-line; overflow: visible; font-size: 0.82rem; line-height: 1.35; text-align: left;
+}
+.captioned .caption-label::first-line { font-weight: 600; }
+#compare-run, #compare-report { align-items: center; }
+#compare-run button { flex: 0 0 auto; }
+.live img, .live .blank { width: 100%; height: auto; aspect-ratio: 16 / 9; object-fit: contain; border-radius: 0.4rem;
+  background: var(--background-fill-secondary); }
+.live p { min-height: 2.8rem; margin: 0.5rem 0 0.3rem; }
+.live ul { list-style: none; margin: 0; padding: 0; min-height: 7.2rem; }
+.live li { display: grid; grid-template-columns: minmax(7rem, 13rem) 1fr 3rem; gap: 0.6rem; align-items: center;
+  line-height: 1.8rem; }
+.live li span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.live .bar { height: 0.8rem; border-radius: 0.4rem; background: var(--background-fill-secondary); }
+.live .bar i { display: block; height: 100%; border-radius: 0.4rem; background: var(--primary-500); }
+#screen-note p { margin: 0.2rem 0; }
+#screen-photo img { cursor: crosshair; }
+.camera-hint { color: var(--error-text-color, #b91c1c); font-weight: 600; }
 @media (max-width: 640px) {
   .gradio-container { padding: 0.5rem !important; }
   #downloads button { min-width: 0 !important; }

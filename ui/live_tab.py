@@ -1,0 +1,251 @@
+"""The Live tab: what the camera sees, what the classifier sees in it, and where, frame after frame."""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+
+from capture import Quad, rectify, search
+from capture.rectify import homography
+from capture.track import Track
+from explain import METHODS, explain
+from explain.render import overlay
+from models import DEFAULT, MODELS, UserError, load
+from models.picture import Picture, read
+from ui.session import QUIET, SHARED, Session, within
+
+EVERY = (
+    0.08  # seconds between the frames a browser sends; what comes while one is being worked on replaces the one waiting
+)
+TURN = 60  # seconds after which a viewer queues again, so that everybody gets a turn
+VIEWERS = 4  # at once
+FAST = 0.06  # seconds that a method may take for a frame
+FRAME = 960  # pixels of the longer side at which a frame is searched
+VIEW = 640  # and shown
+SMOOTHING = 0.35  # weight of the newest frame in the probabilities shown
+CONFIDENT, DOUBTFUL = 0.30, 0.20  # the probability from which a class is named, and under which it no longer is
+BARS = 4
+EMPTY = "Allow the camera and point it at a thumbnail on a screen, or at anything else."
+UNSURE = "Nothing confident in view. Move closer, or hold the camera steadier."
+CONSTRAINTS = {"video": {"facingMode": "environment", "width": {"ideal": 960}, "height": {"ideal": 540}}}
+
+
+@dataclass
+class Live:
+    """What the tab remembers of one visitor's stream: the last frame, the screen in it, and the smoothed probabilities."""
+
+    track: Track = field(default_factory=Track)
+    frame: np.ndarray | None = None
+    shares: dict[str, float] = field(default_factory=dict)
+    named: bool = False
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=12))
+    frozen: Iterator[int] = field(default_factory=itertools.count)
+    hidden: bool = False
+
+
+class Turns:
+    """A lock that is handed on in the order in which it was asked for, so that no viewer's frames crowd out another's."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for those who came before."""
+        mine = threading.Event()
+        with self._lock:
+            self._waiting.append(mine)
+            if len(self._waiting) == 1:
+                mine.set()
+        mine.wait()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting.popleft()
+                if self._waiting:
+                    self._waiting[0].set()
+
+
+TURNS = Turns()
+
+
+def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs, open_in_explain: Callable[[Any], None]) -> None:
+    """Lay the tab out inside its context and bind its events. `open_in_explain`: what the Explain tab's `build` returns."""
+    with gr.Row():
+        with gr.Column(scale=4, min_width=320):
+            camera = gr.Image(
+                sources=["webcam"],
+                streaming=True,
+                type="numpy",
+                label="Camera",
+                elem_id="camera",
+                height=300,
+                webcam_options=gr.WebcamOptions(mirror=False, constraints=CONSTRAINTS),
+            )
+            gr.HTML("", elem_classes="camera-hint")
+            with gr.Row():
+                model = gr.Dropdown(
+                    Session().choices(), value=DEFAULT, label="Model", elem_id="live-model", min_width=140
+                )
+                method = gr.Dropdown(
+                    [(METHODS["grad-cam"].title, "grad-cam")], value="grad-cam", label="Method", elem_id="live-method",
+                    min_width=140,
+                )  # fmt: skip
+            tracking = gr.Checkbox(
+                True, label="Find the screen", info="Looks at the thumbnail only, upright", elem_id="live-tracking"
+            )
+        with gr.Column(scale=6, min_width=320):
+            view = gr.HTML(page(None, EMPTY, {}), elem_id="live-view", padding=False)
+            freeze = gr.Button("Freeze and explain", variant="primary", elem_id="freeze", interactive=False)
+    state = [session, camera, model, method, tracking]
+    camera.stream(
+        look, state, [view, freeze], stream_every=EVERY, time_limit=TURN, concurrency_id="live",
+        concurrency_limit=VIEWERS, **QUIET,
+    )  # fmt: skip
+    open_in_explain(freeze.click(keep, session, None, queue=False, **QUIET).success)
+    tab.select(choices, [session, model, method], [model, method], **QUIET, **SHARED)
+    tabs.select(show_or_hide, session, None, queue=False, **QUIET)
+
+
+def look(session: Session, frame: np.ndarray | None, model: str, method: str, tracking: bool) -> tuple[Any, Any]:
+    """One frame in, one view out."""
+    live = session.of(Live)
+    if frame is None or live.hidden:
+        return gr.skip(), gr.skip()
+    with TURNS.turn():
+        try:
+            return see(session, live, frame, model, method, tracking), gr.Button(interactive=True)
+        except UserError as error:
+            return page(None, f"⚠️ {error}", {}), gr.skip()
+
+
+def see(session: Session, live: Live, frame: np.ndarray, model: str, method: str, tracking: bool) -> str:
+    """The frame with its heatmap, the screen's outline and the smoothed probabilities, as HTML."""
+    live.frame = within(read(frame).pixels, FRAME)
+    live.track = live.track.follow(search(live.frame).quad) if tracking else Track()
+    quad = live.track.quad
+    picture = live.frame if quad is None else rectify(live.frame, quad, fringes=True)
+    classifier = session.classifier(model)
+    leader = max(live.shares, key=live.shares.__getitem__, default=None)
+    target = leader if live.named and leader in classifier.labels else None
+    found = explain(Picture(within(picture, VIEW)), classifier, method, target)
+    live.shares = smooth(live.shares, {p.label: p.probability for p in found.top})
+    best = max(live.shares.values())
+    live.named = best >= (DOUBTFUL if live.named else CONFIDENT)
+    live.times.append(time.monotonic())
+    shown = draw(live.frame, found.heatmap, quad) if live.named else draw(live.frame, None, quad)
+    return page(shown, summary(live), live.shares if live.named else {})
+
+
+def smooth(shares: dict[str, float], seen: dict[str, float]) -> dict[str, float]:
+    """Probabilities after one more frame; classes that have all but gone are forgotten. A first frame counts in full."""
+    if not shares:
+        return dict(seen)
+    mixed = {
+        label: (1 - SMOOTHING) * shares.get(label, 0.0) + SMOOTHING * seen.get(label, 0.0)
+        for label in {**shares, **seen}
+    }
+    return {label: share for label, share in mixed.items() if share > 0.01} or dict(seen)
+
+
+def draw(frame: np.ndarray, heatmap: np.ndarray | None, quad: Quad | None) -> np.ndarray:
+    """The frame at the size it is shown, under the heatmap where that belongs, and with the screen's outline."""
+    small = within(frame, VIEW)
+    if quad is None:
+        return small if heatmap is None else overlay(small, cv2.resize(heatmap, small.shape[1::-1]))
+    corners = quad.corners * (small.shape[1] / frame.shape[1])
+    result = small.copy()
+    if heatmap is not None:
+        back = np.linalg.inv(homography(corners, heatmap.shape))
+        placed = cv2.warpPerspective(heatmap, back, small.shape[1::-1])
+        inside = np.zeros(small.shape[:2], np.uint8)
+        cv2.fillConvexPoly(inside, np.rint(corners).astype(np.int32), 1)
+        cv2.copyTo(overlay(small, placed), inside, result)
+    cv2.polylines(result, [np.rint(corners * 16).astype(np.int32)], True, (80, 220, 120), 2, cv2.LINE_AA, shift=4)
+    return result
+
+
+def summary(live: Live) -> str:
+    """A line on what is seen, and how quickly."""
+    rate = (len(live.times) - 1) / max(live.times[-1] - live.times[0], 1e-6) if len(live.times) > 1 else 0.0
+    where = "Screen found" if live.track.quad is not None else "Whole frame"
+    speed = f", {rate:.0f} frames a second" if rate else ""
+    return f"{where}{speed}." + ("" if live.named else f" {UNSURE}")
+
+
+def page(shown: np.ndarray | None, line: str, shares: dict[str, float]) -> str:
+    """Picture, line and bars as HTML. The picture travels inside it: a file of its own would take a second request."""
+    if shown is None:
+        image = '<div class="blank"></div>'
+    else:
+        jpeg = cv2.imencode(".jpg", shown[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
+        data = base64.b64encode(jpeg.tobytes()).decode()
+        height, width = shown.shape[:2]
+        image = (
+            f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" decoding="sync" '
+            'alt="What the camera sees, with the heatmap">'
+        )
+    best = sorted(shares.items(), key=lambda item: -item[1])[:BARS]
+    rows = "".join(
+        f'<li><span>{html.escape(label)}</span><span class="bar"><i style="width:{share:.1%}"></i></span>'
+        f"<b>{share:.0%}</b></li>"
+        for label, share in best
+    )
+    return f'<div class="live">{image}<p>{html.escape(line)}</p><ul>{rows}</ul></div>'
+
+
+def keep(session: Session) -> None:
+    """Make the last frame, rectified where a screen is tracked, the picture that all tabs look at."""
+    live = session.of(Live)
+    if live.frame is None:
+        raise gr.Error("There is no frame yet; allow the camera first.", print_exception=False)
+    quad = live.track.quad
+    picture = live.frame if quad is None else rectify(live.frame, quad)
+    path = session.file(f"camera-{next(live.frozen)}.png")
+    cv2.imwrite(str(path), picture[..., ::-1])
+    session.path = str(path)
+
+
+def choices(session: Session, model: str, method: str) -> tuple[Any, Any]:
+    """The models there are, and the methods that are quick enough on this machine, with the time each takes."""
+    quick = [(f"{METHODS[name].title} ({seconds * 1e3:.0f} ms)", name) for name, seconds in measured().items()]
+    live = [choice for choice in session.choices() if choice[1] not in MODELS or MODELS[choice[1]].embedded]
+    return gr.Dropdown(live, value=model), gr.Dropdown(quick, value=method)
+
+
+@cache
+def measured() -> dict[str, float]:
+    """Seconds that each method takes for a thumbnail here, those that take too long for a stream left out."""
+    pixels = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
+    quick = {}
+    for method in METHODS.values():
+        if method.forward > 2 or method.backward:  # needs no trial
+            continue
+        seconds = []
+        for _ in range(4):
+            start = time.perf_counter()
+            explain(Picture(pixels), load(DEFAULT), method.name)
+            seconds.append(time.perf_counter() - start)
+        if min(seconds) <= FAST:
+            quick[method.name] = min(seconds)
+    return quick
+
+
+def show_or_hide(session: Session, event: gr.SelectData) -> None:
+    """Work on frames only while the tab is open: a browser goes on sending them."""
+    session.of(Live).hidden = event.value != "Live"

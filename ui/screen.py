@@ -1,0 +1,196 @@
+"""The screen in a photograph: shown, corrected by hand, or passed over, before anything is explained."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+
+from capture import Quad, Search, facts, quad_of, rectify, search
+from explain import Explanation
+from models import UserError
+from models.picture import Picture
+from ui.session import QUIET, Session, fetch, within
+
+VIEW = 640  # pixels of the longer side of the photograph as shown
+NEAR = 0.12  # of its width: a tap within this of a corner takes hold of it
+LINE, OTHER, HELD = (60, 200, 100), (150, 150, 160), (255, 150, 0)
+FOUND = "**A screen was found**, and what it shows is explained, upright."
+HELP = "Wrong corner? Tap near it, then where it belongs."
+BY_HAND = "Tap near a corner, then where it belongs."
+PASSED = "The photograph is explained as it is, with all that is around the screen."
+
+
+@dataclass
+class Screen:
+    """The photograph that a visitor gave last, what was found in it, and which corners count.
+
+    `quad` None: the photograph as it is. `last`: what one click brings back. `held`: the corner that was tapped.
+    """
+
+    path: str | None = None
+    picture: Picture | None = None
+    found: Search = field(default_factory=lambda: Search(None))
+    quad: Quad | None = None
+    last: Quad | None = None
+    held: int | None = None
+    note: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def look(self, path: str | None) -> None:
+        """Read and search a photograph, unless it is the one looked at last. Raises UserError."""
+        with self.lock:
+            if path is not None and path == self.path:
+                return
+            self.path = self.picture = None
+            self.use(None)
+            self.last = None
+            self.picture = fetch(path)
+            self.found = search(self.picture.pixels)
+            self.path = path
+            self.use(self.found.quad, f"{FOUND} {HELP}")
+
+    def use(self, quad: Quad | None, note: str = "") -> None:
+        """Take these corners, or the photograph as it is."""
+        self.last, self.quad, self.held, self.note = quad or self.last, quad, None, note
+
+
+def seen(session: Session, path: str | None) -> Picture:
+    """What is to be explained of the picture behind a path: the screen in it, upright, or all of it. Raises UserError."""
+    screen = session.of(Screen)
+    screen.look(path)
+    picture = screen.picture or fetch(path)
+    if screen.quad is None:
+        return picture
+    return Picture(rectify(picture.pixels, screen.quad), picture.notes)
+
+
+def recorded(session: Session, found: Explanation) -> Explanation:
+    """The explanation with the corners among its parameters, where a screen was rectified."""
+    screen = session.of(Screen)
+    if screen.quad is None or screen.picture is None:
+        return found
+    done = facts(screen.quad, screen.picture.pixels.shape[:2])
+    return replace(found, parameters={**found.parameters, "screen": done})
+
+
+def build(session: gr.State, picture: Any) -> tuple[gr.State, Callable[[Any], None]]:
+    """Lay out what shows the screen, and bind its events.
+
+    Returns a state that changes when other corners are to be explained, and what binds the display to an event after
+    which there may be another picture.
+    """
+    with gr.Column(visible=False, elem_id="screen") as box:
+        note = gr.Markdown(elem_id="screen-note")
+        with gr.Row():
+            photograph = gr.Image(
+                interactive=False, label="Photograph", elem_id="screen-photo", buttons=[], format="jpeg", min_width=150,
+                height=180,
+            )  # fmt: skip
+            upright = gr.Image(
+                interactive=False, label="Explained", elem_id="screen-upright", buttons=[], format="jpeg", min_width=150,
+                height=180,
+            )  # fmt: skip
+        toggle = gr.Button("", size="sm", elem_id="screen-toggle")
+    mark = gr.Button("Is there a screen in it? Mark its corners", size="sm", visible=False, elem_id="screen-mark")
+    changed = gr.State(0)
+    outputs = [box, note, photograph, upright, toggle, mark]
+    quick = {"queue": False, **QUIET}
+
+    def shows(event: Any) -> None:
+        event(show, [session, picture], outputs, **quick)
+
+    shows(photograph.select(tap, [session, changed], changed, **quick).then)
+    shows(toggle.click(switch, [session, changed], changed, **quick).then)
+    shows(mark.click(begin, [session, changed], changed, **quick).then)
+    return changed, shows
+
+
+def show(session: Session, path: str | None) -> tuple[Any, ...]:
+    """The display as it should be now."""
+    screen = session.of(Screen)
+    hidden = gr.Column(visible=False), "", None, None, gr.skip(), gr.Button(visible=False)
+    if path is None:
+        return hidden
+    try:
+        picture = seen(session, path)
+    except UserError:  # the run says so
+        return hidden
+    if screen.last is None or screen.picture is None:
+        return *hidden[:-1], gr.Button(visible=True)
+    drawn = draw(screen.picture.pixels, screen.quad or screen.last, screen.found.others, screen.held)
+    words = "Use the photograph as it is" if screen.quad else "Use the screen in it"
+    return (
+        gr.Column(visible=True), screen.note, drawn, within(picture.pixels, VIEW), gr.Button(words),
+        gr.Button(visible=False),
+    )  # fmt: skip
+
+
+def draw(pixels: np.ndarray, quad: Quad, others: tuple[Quad, ...], held: int | None) -> np.ndarray:
+    """The photograph at the size it is shown, with the outline and its corners."""
+    result = within(pixels, VIEW).copy()
+    scale = result.shape[1] / pixels.shape[1]
+
+    def outline(corners: np.ndarray, colour: tuple[int, int, int], thick: int) -> None:
+        points = np.rint(corners * (16 * scale)).astype(np.int32)
+        cv2.polylines(result, [points], True, colour, thick, cv2.LINE_AA, shift=4)
+
+    for other in others:
+        outline(other.corners, OTHER, 2)
+    outline(quad.corners, LINE, 3)
+    for index, corner in enumerate(quad.corners * scale):
+        centre = tuple(int(v) for v in np.rint(corner))
+        cv2.circle(result, centre, 9, HELD if index == held else LINE, -1, cv2.LINE_AA)
+    return result
+
+
+def tap(session: Session, count: int, event: gr.SelectData) -> Any:
+    """Take hold of the corner near a tap, put the one held where the tap is, or take another screen that was tapped."""
+    screen = session.of(Screen)
+    quad = screen.quad or screen.last
+    if quad is None or screen.picture is None:
+        return gr.skip()
+    pixels = screen.picture.pixels
+    place = np.array(event.index, float) * (pixels.shape[1] / within(pixels, VIEW).shape[1])
+    if screen.held is not None:
+        corners = quad.corners.copy()
+        corners[screen.held] = place
+        try:
+            screen.use(quad_of(corners, pixels.shape[:2]), f"The corner was moved. {BY_HAND}")
+        except ValueError as error:
+            screen.held, screen.note = None, f"⚠️ {error}"
+            return gr.skip()
+        return count + 1
+    away = np.linalg.norm(quad.corners - place, axis=1)
+    if away.min() <= NEAR * pixels.shape[1]:
+        screen.held, screen.note = int(away.argmin()), "Now tap where this corner belongs."
+        return gr.skip()
+    for other in screen.found.others:
+        if cv2.pointPolygonTest(other.corners.astype(np.float32), tuple(map(float, place)), False) >= 0:
+            screen.found = replace(screen.found, others=(*(o for o in screen.found.others if o is not other), quad))
+            screen.use(other, f"The other one is explained. {HELP}")
+            return count + 1
+    screen.note = BY_HAND
+    return gr.skip()
+
+
+def switch(session: Session, count: int) -> int:
+    """From the screen to the photograph as it is, or back."""
+    screen = session.of(Screen)
+    screen.use(*((None, PASSED) if screen.quad else (screen.last, f"{FOUND} {HELP}")))
+    return count + 1
+
+
+def begin(session: Session, count: int) -> int:
+    """Corners to be moved by hand where nothing was found."""
+    screen = session.of(Screen)
+    if screen.picture is not None:
+        height, width = screen.picture.pixels.shape[:2]
+        inset = [(x * width, y * height) for x, y in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9))]
+        screen.use(quad_of(inset, (height, width)), BY_HAND)
+    return count + 1
