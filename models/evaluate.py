@@ -21,6 +21,7 @@ from models.dataset import Dataset, Item
 from models.distortions import DISTORTIONS
 from models.engine import write_atomically
 from models.errors import UserError
+from models.train import Outcome
 from models.trained import Trained
 
 STRESSES = ("perspective", "blur", "gaussian-noise", "glare", "moire", "zoom")
@@ -183,6 +184,31 @@ def evaluate(
     )
 
 
+def held_out(backbone: Classifier, data: Dataset, outcome: Outcome) -> tuple[Evaluation, list[Trained]]:
+    """What the folds of a training said of the pictures that they did not train on, and the folds' classifiers."""
+    model = outcome.model
+    folds = [Trained(backbone, head, data.labels, model.spread, model.side, model.name) for head in outcome.heads]
+    known = np.flatnonzero(outcome.fold >= 0)
+    items = tuple(data.items[index] for index in known)
+    padding = []
+    for index, item in zip(known, items, strict=True):
+        classifier = folds[outcome.fold[index]]
+        pixels = item.pixels()
+        geometry = classifier.geometry(pixels.shape[:2])
+        share = 0.0
+        if geometry.padded:
+            features, _ = classifier.forward(geometry.place(pixels)[None])
+            share = geometry.padding_share(heat(classifier, features[0], item.label))
+        padding.append(share)
+    notes = (f"Each picture was judged by the fold that did not train on it, {len(folds)} folds in all.",)
+    return (
+        Evaluation(
+            model.name, data.labels, items, data.targets[known], outcome.held[known], np.array(padding), notes=notes
+        ),
+        [folds[outcome.fold[index]] for index in known],
+    )
+
+
 def table(evaluation: Evaluation) -> Iterator[str]:
     """The figures in lines of text."""
     facts = evaluation.facts()
@@ -236,7 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("\n".join(table(found)))
             if options.report:
                 page, facts = options.report / "report.html", options.report / "report.json"
-                write_atomically(page, report.page(found, classifier).encode())
+                curves = classifier.figures.get("curves") if isinstance(classifier, Trained) else None
+                write_atomically(page, report.page(found, lambda _: classifier, curves).encode())
                 write_atomically(facts, json.dumps(found.facts(), indent=2).encode())
                 print(f"wrote {page} and {facts}")
     except UserError as error:

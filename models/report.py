@@ -14,7 +14,8 @@ from models import metrics
 from models.classifier import Classifier
 from models.dataset import within
 from models.evaluate import Evaluation, heat
-from models.trained import Trained
+
+Curves = dict[str, list[list[float]]]
 
 MISTAKES = 40  # shown at most, the surest first
 WIDTH = 320
@@ -26,13 +27,16 @@ body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 0.6rem 0; } td, th { padding: 0.3rem 0.7rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; } tr + tr { border-top: 1px solid #8884; }
 figure { display: inline-block; margin: 0.4rem; vertical-align: top; } figcaption { font-size: 0.85rem; max-width: 42rem; }
-img { border-radius: 4px; } .plots { display: flex; flex-wrap: wrap; gap: 1.5rem; } svg { max-width: 100%; }
-svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
+img { border-radius: 4px; } svg { max-width: 100%; }
 """
 
 
-def page(found: Evaluation, classifier: Classifier) -> str:
-    """The report, a whole HTML document that refers to nothing outside itself."""
+def page(found: Evaluation, classifier: Callable[[int], Classifier], curves: Curves | None = None) -> str:
+    """The report, a whole HTML document that refers to nothing outside itself.
+
+    `classifier` gives the one that judged a picture, by its index: with folds there are several. `curves` as `learning`
+    takes them.
+    """
     facts = found.facts()
     parts = [f"<h1>{escape(found.model)}</h1>", f"<p>{_headline(facts)}</p>"]
     parts += [f"<p>{escape(note)}</p>" for note in found.notes]
@@ -46,11 +50,11 @@ def page(found: Evaluation, classifier: Classifier) -> str:
     if stress := found.stress():
         parts += ["<h2>Photographed from a screen</h2>", _stress(stress, facts["accuracy"]["value"])]
     parts.append(f"<p>Heat on padding: {facts['heat_on_padding']:.1%} of the evidence for the true class.</p>")
-    if isinstance(classifier, Trained) and classifier.figures.get("curves"):
-        parts += ["<h2>How it learned</h2>", learning(classifier.figures["curves"])]
+    if curves:
+        parts += ["<h2>How it learned</h2>", learning(curves)]
     wrong = found.mistakes()
     parts.append(f"<h2>What it gets wrong ({len(wrong)})</h2>")
-    parts += [mistake(found, classifier, index) for index in wrong[:MISTAKES]]
+    parts += [mistake(found, classifier(index), index) for index in wrong[:MISTAKES]]
     if len(wrong) > MISTAKES:
         parts.append(f"<p>and {len(wrong) - MISTAKES} more; all are named in report.json.</p>")
     return (
@@ -116,7 +120,7 @@ def _stress(stress: dict[str, float], clean: float) -> str:
     )
 
 
-def learning(curves: dict[str, list[list[float]]]) -> str:
+def learning(curves: Curves) -> str:
     """Loss and accuracy by epoch, mean and spread over the folds: two plots side by side.
 
     `curves`: "loss", "accuracy", "validation_loss", "validation_accuracy" -> [mean, standard deviation] an epoch.
@@ -133,7 +137,7 @@ def learning(curves: dict[str, list[list[float]]]) -> str:
                 plot.band(x, mean, spread, colour)
                 plot.line(x, mean, colour, title)
         plots.append(plot.svg())
-    return f'<div class="plots">{"".join(plots)}</div>'
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 1.5rem">{"".join(plots)}</div>'
 
 
 def mistake(found: Evaluation, classifier: Classifier, index: int) -> str:
@@ -175,7 +179,7 @@ def _data(pixels: np.ndarray) -> str:
 class Plot:
     """A small line plot in SVG, of text and lines in the colour of the page. `x`, `y`: the ranges shown."""
 
-    width, height, left, bottom, top = 380, 240, 44, 36, 12
+    width, height, left, bottom, top = 380, 240, 48, 36, 12
 
     def __init__(self, across: str, up: str, x: tuple[float, float], y: tuple[float, float]) -> None:
         self._x: Callable[[float], float] = lambda value: (
@@ -188,6 +192,7 @@ class Plot:
         self._parts = []
         for share in (0, 0.25, 0.5, 0.75, 1):
             level, place = y[0] + share * (y[1] - y[0]), x[0] + share * (x[1] - x[0])
+            place = round(place) if x[1] > 1 else place  # there is no epoch 8.25
             at = f"{self._y(level):.1f}"
             self._parts += [
                 f'<line x1="{self.left}" x2="{self.width - 12}" y1="{at}" y2="{at}" stroke="#8883"/>',
@@ -223,4 +228,7 @@ class Plot:
 
     def svg(self) -> str:
         """The plot as an SVG element."""
-        return f'<svg viewBox="0 0 {self.width} {self.height}" width="{self.width}" role="img">{"".join(self._parts)}</svg>'
+        return (
+            f'<svg viewBox="0 0 {self.width} {self.height}" width="{self.width}" role="img" fill="currentColor" '
+            f'font-family="system-ui, sans-serif" font-size="11">{"".join(self._parts)}</svg>'
+        )
