@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from explain.baseline import baseline
-from explain.masks import BATCH
 from explain.registry import Step, register
 from explain.view import View
+from models.engine import BATCH
 from models.errors import ModelError, UserError, unknown
 from models.geometry import resample
 from models.head import LinearHead

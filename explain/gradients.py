@@ -16,11 +16,10 @@ from explain.cam import grad_cam
 from explain.masks import to_canvas
 from explain.registry import Step, register
 from explain.view import View
+from models.engine import BATCH as FORWARD
 from models.errors import UserError
 from models.geometry import resample
-
-BATCH = 4  # canvases between two maps, as many as a gradient takes at a time
-FORWARD = 16  # the same where no gradient is needed
+from models.gradient import BATCH
 
 
 @register(

@@ -14,8 +14,8 @@ import numpy as np
 
 from explain.registry import Step
 from explain.view import View
+from models.engine import BATCH
 
-BATCH = 16
 EVERY = 64  # masks between two maps
 
 

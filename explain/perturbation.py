@@ -11,9 +11,10 @@ import numpy as np
 
 from explain import sampling
 from explain.baseline import baseline
-from explain.masks import BATCH, Segments, grid, refine, scores, to_canvas
+from explain.masks import Segments, grid, refine, scores, to_canvas
 from explain.registry import Step, register
 from explain.view import View
+from models.engine import BATCH
 from models.errors import UserError
 
 PREVIEWS = (4, 2)  # patches so many times larger come first, to have something to show at once

@@ -7,6 +7,7 @@ one go, whatever the batch and, for networks that allow it, the canvas. Engines 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from pathlib import Path
@@ -22,7 +23,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 16  # beyond this a picture costs no less, and memory grows
+MEMORY = int(os.environ.get("THUMBSCOPE_MEMORY", "512")) << 20  # bytes that the canvases of one pass may need
+PIXEL = 256  # bytes of a pass for each pixel of the canvas, as measured on the embedded networks
 PARITY = 1e-3  # largest difference from Keras, relative to the spread of the logits, that is still the same network
+
+
+def at_once(canvas: tuple[int, ...], most: int = BATCH, pixel: int = PIXEL) -> int:
+    """How many canvases (h, w, 3) to pass through a network at a time: `most`, or as many as MEMORY allows, at least 1."""
+    return max(1, min(most, MEMORY // (pixel * canvas[0] * canvas[1])))
+
+
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """How many cores this process may use, which in a container is often fewer than the machine has."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        time, period = map(int, quota.read_text().split())
+    except (OSError, ValueError):  # not a container, or one without a limit
+        return count
+    return max(1, min(count, math.ceil(time / period)))
 
 
 class Engine(Protocol):
@@ -44,7 +62,7 @@ class LiteRT:
         from ai_edge_litert.interpreter import Interpreter
 
         self.model = model
-        self._interpreter = Interpreter(model_content=model, num_threads=os.cpu_count())
+        self._interpreter = Interpreter(model_content=model, num_threads=cores())
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = sorted(self._interpreter.get_output_details(), key=lambda output: -len(output["shape"]))
         self._features, self._logits = (output["index"] for output in outputs)
@@ -53,7 +71,8 @@ class LiteRT:
 
     def forward(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Engine`."""
-        chunks = [self._run(batch[start : start + BATCH]) for start in range(0, len(batch), BATCH)]
+        size = at_once(batch.shape[1:])
+        chunks = [self._run(batch[start : start + size]) for start in range(0, len(batch), size)]
         if len(chunks) == 1:
             return chunks[0]
         return np.concatenate([features for features, _ in chunks]), np.concatenate([logits for _, logits in chunks])
@@ -81,7 +100,8 @@ class Function:
 
     def forward(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Engine`."""
-        chunks = [self._function(batch[start : start + BATCH]) for start in range(0, len(batch), BATCH)]
+        size = at_once(batch.shape[1:])
+        chunks = [self._function(batch[start : start + size]) for start in range(0, len(batch), size)]
         features, logits = zip(*chunks, strict=True)
         return np.concatenate([np.asarray(f) for f in features]), np.concatenate([np.asarray(f) for f in logits])
 

@@ -19,7 +19,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OWN = {"app", "ui", "capture", "explain", "models", "samples", "benchmarks", "tests"}
 HEAVY = {"tensorflow", "keras"}
-EXPLAIN_MAY = {f"models.{name}" for name in ("classifier", "errors", "picture", "head", "geometry", "distortions")}
+EXPLAIN_MAY = {
+    f"models.{name}"
+    for name in ("classifier", "errors", "picture", "head", "geometry", "engine", "gradient", "distortions")
+}
 COMMAND_MAY = EXPLAIN_MAY | {"models", "models.engine"}
 
 
