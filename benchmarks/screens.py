@@ -1,0 +1,229 @@
+"""Screens found and rectified, on composed photographs: python -m benchmarks.screens --thumbnails DIR --backgrounds DIR
+
+Prints, over the scenes of benchmarks/scenes.py: the IoU of the quad with the truth, the distance of its corners, the share
+found, milliseconds a frame of 1280x720; false crops on the plain pictures of both folders; and with --quads the corners in
+real photographs. `--fit` first makes capture/evidence.npz anew. It learns from every second picture of the folders and from
+other seeds; what is printed is measured with the other half, and on plain pictures for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.scenes import KINDS, Scene, compose, pictures
+from capture import LEAST, SIDE, evidence, lines, quads, search
+from models.engine import write_atomically
+from models.picture import read
+from samples import ROOT
+
+FIT_SEED = 100_000
+FIT_SCENES = 600
+HIDDEN = 24
+EPOCHS = 12
+BATCH = 512
+POSITIVE = 4.0  # weight of a right quad: there are few among the many that are drawn from a picture's edges
+GOOD = (0.85, 0.95)  # IoU from which a quad counts as right in part, and wholly
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Shared area by joint area of two convex quads (4, 2)."""
+    first, second = one.astype(np.float32), other.astype(np.float32)
+    shared = cv2.intersectConvexConvex(first, second)[0]
+    return float(shared / max(cv2.contourArea(first) + cv2.contourArea(second) - shared, 1e-9))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found in one scene; corner errors in pixels, infinite where nothing was."""
+
+    kind: str
+    overlap: float
+    corner: float
+    found: bool
+
+
+def measure(scene: Scene) -> Outcome:
+    """Search one scene."""
+    quad = search(scene.pixels).quad
+    if quad is None:
+        return Outcome(scene.kind, 0.0, float("inf"), False)
+    away = np.linalg.norm(quad.corners - scene.corners, axis=1)
+    return Outcome(scene.kind, iou(quad.corners, scene.corners), float(away.max()), True)
+
+
+def _scene_outcome(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> Outcome:
+    return measure(compose(seed, thumbnails, backgrounds))
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A row a kind of scene, and one for all."""
+    rows = [
+        "| scenes | number | found % | median IoU | IoU > 0.90 % | median corner error, px |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind in [*KINDS, "all"]:
+        chosen = [o for o in outcomes if kind in ("all", o.kind)]
+        if chosen:
+            overlaps = np.array([o.overlap for o in chosen])
+            rows.append(
+                f"| {kind} | {len(chosen)} | {100 * np.mean([o.found for o in chosen]):.1f} | {np.median(overlaps):.3f} "
+                f"| {100 * (overlaps > 0.9).mean():.1f} | {np.median([o.corner for o in chosen]):.1f} |"
+            )
+    return "\n".join(rows)
+
+
+def _cropped(path: Path) -> bool:
+    return search(read(path).pixels).quad is not None
+
+
+def false_crops(paths: Sequence[Path], pool: ProcessPoolExecutor) -> str:
+    """On plain pictures: of all, and of those that nothing was fitted on."""
+    crops = np.array(list(pool.map(_cropped, paths, chunksize=16)))
+    return f"{crops.sum()} of {len(crops)} ({100 * crops.mean():.1f} %); of the unseen half {100 * crops[1::2].mean():.1f} %"
+
+
+def milliseconds(scenes: Iterable[Scene]) -> float:
+    """Median time of a search, with as many threads as OpenCV takes."""
+    seconds = []
+    for scene in scenes:
+        search(scene.pixels)
+        start = time.perf_counter()
+        search(scene.pixels)
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(seconds))
+
+
+def real(folder: Path) -> str:
+    """The IoU in photographs whose corners were marked by hand, in `corners.json`."""
+    lines_ = []
+    for name, marked in json.loads((folder / "corners.json").read_text(encoding="utf-8"))["annotations"].items():
+        quad = search(read(folder / "images" / name).pixels).quad
+        found = "nothing found" if quad is None else f"IoU {iou(quad.corners, np.array(marked['corners'])):.3f}"
+        lines_.append(f"{name}: {found}")
+    return "\n".join(lines_)
+
+
+# --- Fitting ------------------------------------------------------------------
+
+
+def _quads(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features and corners, in the picture's pixels, of all quads that `search` would weigh."""
+    scale = min(1.0, SIDE / max(pixels.shape[:2]))
+    shape = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+    small = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+    found = lines.find(small)
+    corners, sides = quads.candidates(found, small.shape[:2])
+    return quads.features(found, corners, sides, small.shape[:2]), (corners + np.array(shape) / 2) / scale
+
+
+def _positive(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Features of a scene's quads, and how right each is: for any thumbnail on a page, the one aimed at or another."""
+    scene = compose(seed, thumbnails, backgrounds)
+    features, corners = _quads(scene.pixels)
+    truths = [scene.corners, *scene.others]
+    best = np.array([max(iou(quad, truth) for truth in truths) for quad in corners])
+    return features, np.clip((best - GOOD[0]) / (GOOD[1] - GOOD[0]), 0, 1)
+
+
+def _negative(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Features of the quads of a plain picture, as it is, enlarged, and cropped off its centre: none of them is right."""
+    pixels = read(path).pixels
+    height, width = pixels.shape[:2]
+    large = cv2.resize(pixels, None, fx=SIDE / width, fy=SIDE / width, interpolation=cv2.INTER_CUBIC)
+    part = np.ascontiguousarray(pixels[height // 10 :, : width * 9 // 10])
+    features = np.concatenate([_quads(each)[0] for each in (pixels, large, part)])
+    return features, np.zeros(len(features))
+
+
+def fit(features: np.ndarray, right: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Two hidden layers by Adam (Kingma & Ba 2015) on the cross-entropy; the features' scale goes into the first."""
+    rng = np.random.default_rng(seed)
+    mean, deviation = features.mean(0), features.std(0) + 1e-6
+    inputs, targets = ((features - mean) / deviation).astype(np.float32), right.astype(np.float32)
+    shapes = [(inputs.shape[1], HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 1)]
+    weights: list[np.ndarray] = []
+    for rows, columns in shapes:
+        weights += [rng.normal(0, rows**-0.5, (rows, columns)).astype(np.float32), np.zeros(columns, np.float32)]
+    first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    steps = len(inputs) // BATCH * EPOCHS
+    order = itertools.chain.from_iterable(
+        rng.permutation(len(inputs))[: len(inputs) // BATCH * BATCH].reshape(-1, BATCH) for _ in range(EPOCHS)
+    )
+    for step, batch in enumerate(order, 1):
+        x, y = inputs[batch], targets[batch, None]
+        w1, b1, w2, b2, w3, b3 = weights
+        one = np.maximum(x @ w1 + b1, 0)
+        two = np.maximum(one @ w2 + b2, 0)
+        back = (1 / (1 + np.exp(-np.clip(two @ w3 + b3, -30, 30))) - y) * (1 + (POSITIVE - 1) * y) / BATCH
+        into_two = back @ w3.T * (two > 0)
+        into_one = into_two @ w2.T * (one > 0)
+        gradients = [x.T @ into_one, into_one.sum(0), one.T @ into_two, into_two.sum(0), two.T @ back, back.sum(0)]
+        rate = 4e-3 * (1 - step / steps) + 1e-5
+        for w, g, m, v in zip(weights, gradients, first, second, strict=True):
+            m += 0.1 * (g - m)
+            v += 0.01 * (g * g - v)
+            w -= rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.99**step)) + 1e-8)
+    w1, b1, w2, b2, w3, b3 = weights
+    scaled = (w1 / deviation[:, None]).astype(np.float32)
+    return {"w1": scaled, "b1": (b1 - mean @ scaled).astype(np.float32), "w2": w2, "b2": b2, "w3": w3[:, 0], "b3": b3}
+
+
+def fit_evidence(thumbnails: Sequence[Path], backgrounds: Sequence[Path], pool: ProcessPoolExecutor) -> None:
+    """Make capture/evidence.npz from every second picture of both folders."""
+    thumbnails, backgrounds = thumbnails[::2], backgrounds[::2]
+    seeds = range(FIT_SEED, FIT_SEED + FIT_SCENES)
+    scenes = pool.map(partial(_positive, thumbnails=thumbnails, backgrounds=backgrounds), seeds, chunksize=8)
+    plain = pool.map(_negative, [*thumbnails, *backgrounds], chunksize=8)
+    features, right = (np.concatenate(parts) for parts in zip(*scenes, *plain, strict=True))
+    file = io.BytesIO()
+    np.savez(file, **fit(features, right))
+    write_atomically(evidence.WEIGHTS, file.getvalue())
+    print(f"fitted on {len(features)} quads, {(right > 0.5).sum()} of them right")
+
+
+def main() -> None:
+    """Parse the arguments, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.screens", description=__doc__)
+    parser.add_argument("--thumbnails", type=Path, default=ROOT / "thumbnails", help="folder of 16:9 pictures")
+    parser.add_argument("--backgrounds", type=Path, default=ROOT / "photos", help="folder of photographs")
+    parser.add_argument("--quads", type=Path, help="folder of photographs with corners.json")
+    parser.add_argument("--scenes", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0, help="of the first scene")
+    parser.add_argument("--fit", action="store_true", help="make capture/evidence.npz first")
+    asked = parser.parse_args()
+    thumbnails = [path for path in pictures(asked.thumbnails) if not path.name.endswith(".mask.png")]
+    backgrounds = pictures(asked.backgrounds)
+    print(machine.describe())
+    cv2.setNumThreads(1)  # in the processes that share the work
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        if asked.fit:
+            fit_evidence(thumbnails, backgrounds, pool)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        outcome = partial(_scene_outcome, thumbnails=thumbnails[1::2], backgrounds=backgrounds[1::2])
+        print(table(list(pool.map(outcome, range(asked.seed, asked.seed + asked.scenes), chunksize=8))))
+        print("false crops on plain thumbnails:", false_crops(thumbnails, pool))
+        print("false crops on plain photographs:", false_crops(backgrounds, pool))
+    cv2.setNumThreads(os.cpu_count() or 1)
+    timed = [compose(seed, thumbnails[1::2], backgrounds[1::2]) for seed in range(asked.seed, asked.seed + 20)]
+    print(f"a search of 1280x720 takes {milliseconds(timed):.1f} ms (least confidence {LEAST})")
+    if asked.quads:
+        print(real(asked.quads))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""A photograph of a screen or a print -> the upright picture on it. OpenCV and NumPy only; knows no model.
+
+>>> from capture import find_screen, rectify
+>>> quad = find_screen(photograph)
+>>> picture = photograph if quad is None else rectify(photograph, quad)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from capture import evidence, lines, quads
+from capture.rectify import ASPECT, size_of, warp, without_bars, without_fringes
+
+__all__ = ["ASPECT", "Quad", "Search", "find_screen", "quad_of", "rectify", "search"]
+
+SIDE = 640  # pixels of the longer side at which screens are looked for
+LEAST = 0.85  # confidence of a screen that is worth cropping to
+LARGEST = 0.97  # of the frame; beyond that a quad is the picture's own border
+OTHERS = 8
+CENTRAL = 2.0  # how much being central counts against being large
+
+
+@dataclass(frozen=True)
+class Quad:
+    """Where a flat picture lies in a photograph.
+
+    `corners`: float64 (4, 2), x and y in the photograph's pixels, (0, 0) the outer corner of its first, clockwise from what
+    is the top left. `confidence`: how probable it is a screen, a thumbnail on a page or a print, in [0, 1]; 1 for corners set
+    by hand.
+    """
+
+    corners: np.ndarray
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was found in a photograph. `quad`: the most central large one, or None, for which `reason` says why not.
+
+    `others`: further ones that do not overlap it, the more prominent first.
+    """
+
+    quad: Quad | None
+    others: tuple[Quad, ...] = ()
+    reason: str = ""
+
+
+def find_screen(image: np.ndarray) -> Quad | None:
+    """The screen, thumbnail or print in a photograph uint8 RGB (H, W, 3); None where there is none, as in a plain picture."""
+    return search(image).quad
+
+
+def search(image: np.ndarray, least: float = LEAST) -> Search:
+    """The same with all that was found, at a confidence of at least `least`."""
+    scale = min(1.0, SIDE / max(image.shape[:2]))
+    shape = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    size = small.shape[:2]
+    found = lines.find(small)
+    corners, sides = quads.candidates(found, size)
+    share = quads.area(corners) / (size[0] * size[1])
+    corners, sides, share = (array[share <= LARGEST] for array in (corners, sides, share))
+    if not len(corners):
+        return Search(None, reason="No four straight edges enclose a part of the picture.")
+    confidence = evidence.score(quads.features(found, corners, sides, size))
+    middle = np.linalg.norm(corners.mean(1) / size[::-1], axis=1)
+    prominence = np.sqrt(share) * np.exp(-CENTRAL * middle**2)
+    good = np.flatnonzero(confidence >= least)
+    if not len(good):
+        return Search(None, reason=f"No screen is in sight; the likeliest edges are one by {confidence.max():.0%}.")
+    chosen: list[int] = []
+    for index in good[np.argsort(-confidence[good], kind="stable")]:  # of those in one place the likeliest
+        if all(not _overlap(corners[index], corners[other]) for other in chosen):
+            chosen.append(int(index))
+        if len(chosen) > OTHERS:
+            break
+    chosen.sort(key=lambda index: -prominence[index])
+    ratio = np.array(image.shape[1::-1]) / size[::-1]
+    all_quads = [Quad((corners[i] + np.array(size[::-1]) / 2) * ratio, float(confidence[i])) for i in chosen]
+    first = Quad(without_bars(image, all_quads[0].corners), all_quads[0].confidence)
+    return Search(first, tuple(all_quads[1:]))
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether they share more than a tenth of the smaller."""
+    shared = cv2.intersectConvexConvex(one.astype(np.float32), other.astype(np.float32))[0]
+    return bool(shared > 0.1 * min(quads.area(one), quads.area(other)))
+
+
+def quad_of(corners: Sequence[Sequence[float]] | np.ndarray, size: tuple[int, int]) -> Quad:
+    """The quad of four corners set by hand, in any order, in a photograph of `size` (H, W).
+
+    Raises ValueError, in a sentence, for corners outside the photograph, too close, or in no convex order.
+    """
+    points = np.asarray(corners, np.float64)
+    if points.shape != (4, 2) or not np.isfinite(points).all():
+        raise ValueError("A screen has four corners, each an x and a y.")
+    if (points < -1).any() or (points > np.array(size[::-1]) + 1).any():
+        raise ValueError(f"The corners must lie in the picture, which is {size[1]} wide and {size[0]} high.")
+    points = quads.clockwise(points)
+    if quads.area(points) < 64 or not quads.convex(points[None])[0]:
+        raise ValueError("The four corners must enclose a part of the picture, none inside the triangle of the others.")
+    return Quad(points, 1.0)
+
+
+def rectify(image: np.ndarray, quad: Quad, aspect: float = ASPECT, *, fringes: bool = False) -> np.ndarray:
+    """What lies within the quad of a photograph uint8 RGB (H, W, 3), upright, at width / height = `aspect`.
+
+    Its size follows what the photograph resolves. Moire is taken out unless `fringes` are to stay.
+    """
+    upright = warp(image, quad.corners, size_of(quad.corners, aspect))
+    return upright if fringes else without_fringes(upright)
+
+
+def facts(quad: Quad, size: tuple[int, int], aspect: float = ASPECT) -> dict[str, object]:
+    """What was done, as JSON allows it: corners in a photograph of `size` (H, W), and the shape they were given."""
+    return {
+        "corners": [[round(float(x), 1), round(float(y), 1)] for x, y in quad.corners],
+        "confidence": round(quad.confidence, 3),
+        "photograph": [int(size[0]), int(size[1])],
+        "aspect": round(aspect, 4),
+    }

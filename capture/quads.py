@@ -1,0 +1,154 @@
+"""Four lines that may be the sides of a screen, and what speaks for it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from capture.lines import Lines
+
+CANDIDATES = 400  # quads that are looked at closely
+LEAST_SIDE = 0.15  # of the picture's shorter side: what is nearer to its opposite is no screen
+LEAST_SUPPORT = 0.1  # share of a side, of the weakest
+SLANT = np.deg2rad(40)  # opposite sides differ by less, whatever the perspective
+EXTENSION = 0.15  # of a side, beyond its corners
+
+Index = np.ndarray
+
+
+def candidates(lines: Lines, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Quads whose sides have the most edge along them.
+
+    Returns their corners (N, 4, 2), x and y from the picture's middle, clockwise from the top left, and their sides
+    (N, 4) as indices of lines: top, right, bottom, left. `size`: (H, W).
+    """
+    upright, level = np.flatnonzero(lines.upright), np.flatnonzero(~lines.upright)
+    if len(upright) < 2 or len(level) < 2:
+        return np.zeros((0, 4, 2)), np.zeros((0, 4), np.intp)
+    # In the order in which they cross the middle: left to right, top to bottom.
+    upright = upright[np.argsort(lines.distance[upright] / lines.normal[upright, 0])]
+    level = level[np.argsort(lines.distance[level] / lines.normal[level, 1])]
+    points = _meet(lines, level, upright)  # (Y, X, 2)
+    along_level = np.einsum("yxc,yc->yx", points, lines.direction[level])
+    along_upright = np.einsum("yxc,xc->yx", points, lines.direction[upright])
+
+    left, right = np.triu_indices(len(upright), 1)
+    top, bottom = np.triu_indices(len(level), 1)
+    least = LEAST_SIDE * min(size)
+    narrow = _apart(lines, upright, left, right, 0, least)
+    left, right = left[narrow], right[narrow]
+    narrow = _apart(lines, level, top, bottom, 1, least)
+    top, bottom = top[narrow], bottom[narrow]
+    if not len(left) or not len(top):
+        return np.zeros((0, 4, 2)), np.zeros((0, 4), np.intp)
+
+    support_level = _support(lines, level[:, None], along_level[:, left], along_level[:, right])  # (Y, pairs of X)
+    support_upright = _support(
+        lines, upright[:, None], along_upright.T[:, top], along_upright.T[:, bottom]
+    )  # (X, pairs)
+    pairs = (
+        np.stack([support_level[top], support_level[bottom]]),
+        np.stack([support_upright[left], support_upright[right]]),
+    )
+    weakest = np.minimum(pairs[0].min(0), pairs[1].min(0).T)  # (pairs of Y, pairs of X)
+    total = pairs[0].sum(0) + pairs[1].sum(0).T + weakest
+    total[weakest < LEAST_SUPPORT] = 0
+    count = min(CANDIDATES, int(np.count_nonzero(total)))
+    best = np.argpartition(-total, count - 1, axis=None)[:count] if count else np.zeros(0, np.intp)
+    y, x = np.unravel_index(best, total.shape)
+    t, b, le, r = top[y], bottom[y], left[x], right[x]
+    corners = np.stack([points[t, le], points[t, r], points[b, r], points[b, le]], 1)
+    sides = np.stack([level[t], upright[r], level[b], upright[le]], 1)
+    inside = np.abs(corners) <= (np.array(size[::-1]) / 2 + 3)
+    kept = inside.all((1, 2)) & convex(corners)
+    return corners[kept], sides[kept]
+
+
+def _meet(lines: Lines, level: Index, upright: Index) -> np.ndarray:
+    """Where each level line crosses each upright one, (Y, X, 2)."""
+    a, b = lines.normal[level][:, None], lines.normal[upright][None]
+    determinant = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    determinant = np.where(np.abs(determinant) < 1e-3, 1e-3, determinant)
+    p, q = lines.distance[level][:, None], lines.distance[upright][None]
+    return np.stack([(p * b[..., 1] - q * a[..., 1]) / determinant, (q * a[..., 0] - p * b[..., 0]) / determinant], 2)
+
+
+def _apart(lines: Lines, family: Index, one: Index, other: Index, axis: int, least: float) -> np.ndarray:
+    """Which pairs of a family are far enough apart in the middle and not too aslant."""
+    normal = lines.normal[family]
+    place = lines.distance[family] / normal[:, axis]
+    turn = np.arctan2(normal[:, 1 - axis], normal[:, axis])
+    return (place[other] - place[one] > least) & (np.abs(turn[other] - turn[one]) < SLANT)
+
+
+def _support(lines: Lines, family: Index, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The share of a stretch that has an edge."""
+    sums, count = lines.between(np.broadcast_to(family, begin.shape), begin, end)
+    return (sums[..., 0] + sums[..., 1]) / count
+
+
+def convex(corners: np.ndarray) -> np.ndarray:
+    """Which quads turn the same way at all corners, clockwise as the picture is seen."""
+    side = np.roll(corners, -1, 1) - corners
+    following = np.roll(side, -1, 1)
+    return (side[..., 0] * following[..., 1] - side[..., 1] * following[..., 0] > 0).all(1)
+
+
+def clockwise(points: np.ndarray) -> np.ndarray:
+    """Four points (4, 2) in any order -> clockwise as the picture is seen, from the one nearest to the top left."""
+    away = points - points.mean(0)
+    ordered = points[np.argsort(np.arctan2(away[:, 1], away[:, 0]), kind="stable")]
+    return np.roll(ordered, -int(ordered.sum(1).argmin()), 0)
+
+
+def area(corners: np.ndarray) -> np.ndarray:
+    """Of quads (..., 4, 2), in pixels."""
+    following = np.roll(corners, -1, -2)
+    return np.abs((corners[..., 0] * following[..., 1] - corners[..., 1] * following[..., 0]).sum(-1)) / 2
+
+
+def features(lines: Lines, corners: np.ndarray, sides: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """What speaks for and against each quad, float32 (N, F), for `evidence.score`."""
+    direction = lines.direction[sides]  # (N, 4, 2)
+    ends = np.roll(corners, -1, 1)
+    begin, end = (corners * direction).sum(2), (ends * direction).sum(2)
+    sums, count = lines.between(sides, begin, end)
+    lighter, darker = sums[..., 0] / count, sums[..., 1] / count
+    support = lighter + darker
+    agreement = np.abs(lighter - darker)
+    near_mean, far_mean = sums[..., 2] / count, sums[..., 4] / count
+    near_var = np.maximum(sums[..., 3] / count - near_mean**2, 0)
+    far_var = np.maximum(sums[..., 5] / count - far_mean**2, 0)
+    # The normal of a line points right or down: into the quad at its top and left, out of it at its right and bottom.
+    inward = (lines.normal[sides] * (corners.mean(1, keepdims=True) - corners)).sum(2) > 0
+    in_mean, out_mean = np.where(inward, far_mean, near_mean), np.where(inward, near_mean, far_mean)
+    in_sd = np.sqrt(np.where(inward, far_var, near_var))
+    out_sd = np.sqrt(np.where(inward, near_var, far_var))
+    rises = np.where(inward, lighter - darker, darker - lighter)
+
+    length = np.linalg.norm(ends - corners, axis=2)
+    reach = EXTENSION * (end - begin)
+    beyond = []
+    for first, last in ((begin - reach, begin), (end, end + reach)):
+        sums, count = lines.between(sides, first, last)
+        beyond.append((sums[..., 0] + sums[..., 1]) / count)
+    beyond_all = np.concatenate(beyond, 1)
+    level_of_room = out_mean.std(1)
+    wide, tall = (length[:, 0] + length[:, 2]) / 2, (length[:, 1] + length[:, 3]) / 2
+    height, width = size
+    share = area(corners) / (height * width)
+    middle = np.linalg.norm(corners.mean(1) / (width, height), axis=1)
+    edge = np.sort((np.array([width, height]) / 2 - np.abs(corners)).reshape(-1, 8), 1)
+    ordered = np.sort(support, 1)
+    turns = np.abs(np.cos(np.arctan2(direction[..., 1], direction[..., 0]) * 2))
+    columns = [
+        ordered[:, 0], ordered[:, 1], ordered.mean(1),
+        np.sort(agreement, 1)[:, 0], agreement.mean(1), rises.mean(1), np.abs(rises.mean(1)), np.sort(rises, 1)[:, 0],
+        np.log1p(out_sd).mean(1), np.log1p(out_sd).max(1), np.log1p(in_sd).mean(1), np.log1p(in_sd).min(1),
+        np.log1p(level_of_room), np.log1p(np.abs(in_mean - out_mean)).mean(1), np.log1p(np.abs(in_mean - out_mean)).min(1),
+        out_mean.mean(1) / 255, in_mean.mean(1) / 255,
+        beyond_all.mean(1), np.sort(beyond_all, 1)[:, -1],
+        np.log(wide / tall), np.abs(np.log(wide / tall) - np.log(16 / 9)),
+        np.abs(np.log(length[:, 0] / length[:, 2])), np.abs(np.log(length[:, 1] / length[:, 3])),
+        np.log(share), middle, edge[:, 0] / height, turns.min(1),
+    ]  # fmt: skip
+    return np.stack(columns, 1).astype(np.float32)

@@ -1,0 +1,96 @@
+"""The upright picture within four corners: perspective undone, bars cut off, fringes taken out."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+ASPECT = 16 / 9
+MOST = 1920  # pixels of the longer side
+LEAST = 160
+BAR = 30  # levels: what is darker along all of a row may belong to a bar
+LEAST_BAR, MOST_BAR = 0.02, 0.3  # of the side
+GRID = (320, 192)  # at which fringes are looked for: they are coarse, or nobody would see them
+COARSEST = 5  # cycles a picture: what is slower is the picture's own
+WEAKEST = 0.1  # of the strongest fringe
+FAINT = 0.05  # square levels: weaker waves are left alone
+OUT_OF_STEP = 0.5  # of a frequency's power; 0.87 where the colours are a third of a period apart, 0 where they agree
+
+
+def homography(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """What takes the corners (4, 2) to those of a picture of `size` (height, width), both counted from edges of pixels."""
+    height, width = size
+    target = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    return cv2.getPerspectiveTransform(np.asarray(corners, np.float32), target)
+
+
+def size_of(corners: np.ndarray, aspect: float = ASPECT) -> tuple[int, int]:
+    """Height and width that hold what the source resolves: no side is sampled more coarsely than it was photographed."""
+    sides = np.linalg.norm(np.roll(corners, -1, 0) - corners, axis=1)
+    width = max(sides[0], sides[2], aspect * max(sides[1], sides[3]) if aspect >= 1 else 0.0)
+    width = float(np.clip(width, LEAST, MOST * min(1.0, aspect)))
+    return max(2, round(width / aspect)), max(2, round(width))
+
+
+def warp(image: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """What lies within the corners at `size`; edges of pixels on edges of pixels."""
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # OpenCV counts from the middles of pixels
+    matrix = np.linalg.inv(half) @ homography(corners, size) @ half
+    return cv2.warpPerspective(image, matrix, size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def without_bars(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """The corners moved inwards past black bars on two opposite sides, as a player of another shape leaves them."""
+    height, width = 144, 256
+    grey = cv2.cvtColor(warp(image, corners, (height, width)), cv2.COLOR_RGB2GRAY)
+    back = np.linalg.inv(homography(corners, (height, width)))
+    dark = max(BAR, 1.6 * float(np.percentile(grey, 1)))
+    rows, columns = np.percentile(grey, 95, axis=1), np.percentile(grey, 95, axis=0)
+    top, bottom = _bars(rows, dark)
+    left, right = _bars(columns, dark)
+    if not any((top, bottom, left, right)):
+        return corners
+    inner = np.array([(left, top), (width - right, top), (width - right, height - bottom), (left, height - bottom)])
+    return cv2.perspectiveTransform(inner[None].astype(np.float64), back)[0]
+
+
+def _bars(levels: np.ndarray, dark: float) -> tuple[int, int]:
+    """How many of the first and of the last values are dark, or none unless both are and nearly as many."""
+    lit = np.flatnonzero(levels > dark)
+    if not len(lit):
+        return 0, 0
+    first, last = int(lit[0]), len(levels) - 1 - int(lit[-1])
+    low, high = LEAST_BAR * len(levels), MOST_BAR * len(levels)
+    alike = abs(first - last) <= max(3, 0.25 * max(first, last))
+    return (first, last) if alike and low <= min(first, last) and max(first, last) <= high else (0, 0)
+
+
+def without_fringes(image: np.ndarray) -> np.ndarray:
+    """The picture uint8 RGB (H, W, 3) less its moire.
+
+    Fringes of a screen's grid under a sensor's are waves whose colours are out of step, as the colours of a grid lie side by
+    side; in what is pictured they rise and fall together. So where the cross-spectra of red, green and blue are imaginary
+    there are fringes, and of those frequencies only the part that is out of step is taken out.
+    """
+    small = cv2.resize(image, GRID, interpolation=cv2.INTER_AREA).astype(np.float32)
+    spectra = np.stack([np.fft.fft2(channel - channel.mean()) for channel in cv2.split(small)])
+    window = cv2.createHanningWindow(GRID, cv2.CV_32F)
+    seen = np.stack([np.fft.fft2((channel - channel.mean()) * window) for channel in cv2.split(small)])
+    power = (seen.real**2 + seen.imag**2).sum(0)
+    twist = sum((one * other.conj()).imag for one, other in zip(seen, np.roll(seen, -1, 0), strict=True))
+    twist, power = (cv2.blur(np.fft.fftshift(each), (5, 5)) for each in (twist, power))
+    rows = np.arange(GRID[1])[:, None] - GRID[1] // 2
+    columns = np.arange(GRID[0])[None] - GRID[0] // 2
+    twist[np.hypot(rows, columns) < COARSEST] = 0
+    strong = max(float(np.abs(twist).max()) * WEAKEST, FAINT * window.sum() ** 2)
+    peaks = (np.abs(twist) > strong) & (np.abs(twist) > OUT_OF_STEP * power)
+    if not peaks.any():
+        return image
+    notch = np.fft.ifftshift(
+        np.minimum(1, 1.5 * cv2.GaussianBlur(cv2.dilate(peaks.astype(np.float32), np.ones((5, 5))), (0, 0), 1.5))
+    )
+    sense = np.fft.ifftshift(np.sign(cv2.blur(np.where(peaks, np.sign(twist), 0).astype(np.float32), (15, 15))))
+    step = np.exp(-1j * np.arange(3)[:, None, None] * (2 * np.pi / 3) * sense)
+    fringes = step * ((step.conj() * spectra).sum(0) * notch / 3)
+    waves = cv2.merge([np.fft.ifft2(each).real.astype(np.float32) for each in fringes])
+    return cv2.subtract(image, cv2.resize(waves, image.shape[1::-1], interpolation=cv2.INTER_CUBIC), dtype=cv2.CV_8U)
