@@ -6,11 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import capture
 from explain import METHODS, Explanation, Method, explain, registry, render
 from explain.cli import Parser, class_index, make_folder, npy, png, run, say, stems, wake, write
 from explain.sanity import trust
@@ -54,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         "--smooth", default="", metavar="WAY", help="flip or multiscale: average the maps of several views"
     )
     parser.add_argument(
+        "--rectify", default="off", metavar="CORNERS",
+        help="auto: explain the screen in a photograph, where there is one; or its corners, x1,y1,...,x4,y4; by default off",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", type=Path, default=Path("out"), metavar="DIR", help='folder for files, by default "out"'
     )
     parser.add_argument(
@@ -90,7 +96,7 @@ def _run(asked: argparse.Namespace) -> int:
     table = _Table(asked.pictures, methods, GRADES if asked.trust else ())
     for image, stem in zip(asked.pictures, stems(asked.pictures), strict=True):
         try:
-            picture = read(image)
+            picture, screen = _rectified(read(image), asked.rectify)
         except UserError as error:
             complain(error)
             continue
@@ -111,6 +117,8 @@ def _run(asked: argparse.Namespace) -> int:
             except UserError as error:
                 complain(error)
                 continue
+            if screen:
+                found = replace(found, parameters=found.parameters | {"screen": screen})
             for note in found.notes:
                 say(f"{image}, {method.name}: {note}")
             sheet = render.sheet(picture.pixels, found, asked.colormap, asked.opacity)
@@ -123,6 +131,26 @@ def _run(asked: argparse.Namespace) -> int:
             else:
                 table.print(image, found, overlay, grades)
     return 2 if complaints else 0
+
+
+def _rectified(picture: Picture, how: str) -> tuple[Picture, dict[str, Any]]:
+    """What lies within the corners of a screen, upright, and the facts of it; the picture itself where there is none."""
+    if how == "off":
+        return picture, {}
+    size = picture.pixels.shape[:2]
+    if how == "auto":
+        quad = capture.find_screen(picture.pixels)
+        if quad is None:
+            return picture, {}
+        notes = (*picture.notes, "A screen was found in it; what it shows is explained, upright.")
+        return Picture(capture.rectify(picture.pixels, quad), notes), capture.facts(quad, size)
+    try:
+        numbers = [float(number) for number in how.split(",")]
+        quad = capture.quad_of(list(zip(numbers[::2], numbers[1::2], strict=True)), size)
+    except ValueError as error:
+        why = str(error) if str(error).endswith(".") else "Give eight numbers, such as 80,60,560,75,550,370,70,350."
+        raise UserError(f"--rectify takes auto, off or x1,y1,x2,y2,x3,y3,x4,y4. {why}") from error
+    return Picture(capture.rectify(picture.pixels, quad), picture.notes), capture.facts(quad, size)
 
 
 def _methods(names: list[str]) -> list[Method]:
