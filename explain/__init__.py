@@ -115,18 +115,18 @@ class _Question:
         target[self.index] = 1
         if self.against is not None:
             target[self.against] = -1
-        found = self.method.function(self.view, target, **self.options)
-        if not isinstance(found, np.ndarray):
+        found = self.method.run(self.view, target, self.options)
+        if not isinstance(found, Step):
             if self.smooth:
                 raise UserError(f"{self.method.name} gives map after map and cannot be smoothed; leave out 'smooth'.")
             yield from found
         elif self.smooth == "flip":
-            yield Step((found + self._seen_again(target, mirrored=True)[:, ::-1]) / 2)
+            yield Step((found.raw + self._seen_again(target, mirrored=True)[:, ::-1]) / 2)
         elif self.smooth == "multiscale":
             larger = [self._seen_again(target, scale) for scale in SCALES]
-            yield Step(np.mean([resample(raw, larger[-1].shape[:2]) for raw in (found, *larger)], axis=0))
+            yield Step(np.mean([resample(raw, larger[-1].shape[:2]) for raw in (found.raw, *larger)], axis=0))
         else:
-            yield Step(found)
+            yield found
 
     def _seen_again(self, target: np.ndarray, scale: float = 1, mirrored: bool = False) -> np.ndarray:
         """The method's map of the same picture mirrored or on a larger canvas; its passes are counted."""
@@ -135,10 +135,11 @@ class _Question:
             geometry = classifier.geometry(geometry.size, round(self.side * scale))
         pixels = self.picture.pixels[:, ::-1] if mirrored else self.picture.pixels
         view = View(classifier, geometry, np.ascontiguousarray(pixels))
-        raw = self.method.function(view, target, **self.options)
+        found = self.method.run(view, target, self.options)
+        assert isinstance(found, Step)
         self.view.forward_passes += view.forward_passes
         self.view.backward_passes += view.backward_passes
-        return np.asarray(raw)
+        return found.raw
 
     def answer(self, step: Step) -> Explanation:
         """One of those maps in the picture's own pixels, with everything that was asked and found."""

@@ -86,9 +86,17 @@ def grad_cam_plus_plus(view: View, target: np.ndarray) -> np.ndarray:
     summary="Every cell weighed by its own gradient. With pooling and one dense layer, cells sum to the score less its bias.",
     paper="Draelos & Carin 2020, Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks",
 )
-def hires_cam(view: View, target: np.ndarray) -> np.ndarray:
-    """sum_k (d y / d A_k) A_k, cell by cell (Draelos & Carin 2020). Signed, (fh, fw)."""
-    return (_gradient(view, target) * view.features).sum(-1)
+def hires_cam(view: View, target: np.ndarray) -> Step:
+    """sum_k (d y / d A_k) A_k, cell by cell (Draelos & Carin 2020). Signed, (fh, fw).
+
+    Behind pooling and one dense layer the cells sum to the score less its bias: both figures are in the notes.
+    """
+    raw = (_gradient(view, target) * view.features).sum(-1)
+    head = view.classifier.head
+    if not isinstance(head, LinearHead):
+        return Step(raw)
+    score = float((view.logits - head.bias) @ target)
+    return Step(raw, notes=(f"Its cells sum to {raw.sum():.3f}, the score less its bias is {score:.3f}.",))
 
 
 @register(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from explain import words
+from explain.view import View
 from models.errors import UnknownNameError, UserError, unknown
 
 Family = Literal["cam", "gradient", "perturbation", "combination"]
@@ -34,11 +35,11 @@ class Step:
 class Method:
     """A method and what one should know before choosing it.
 
-    `function` takes (view, target, **options) and returns a signed map (gh, gw) over the canvas, or yields Steps, each
-    better than the one before. It never resizes to the picture, normalises, colours, prints or keeps state. `forward`
-    and `backward`: the passes it takes as it is, on a canvas of 224. `sane`: whether its map depends on the weights, as
-    tested by randomising them (Adebayo et al. 2018).
-    `percentile`: where the colour scale ends; below 100 for maps of single pixels, whose few extremes would hide the rest.
+    `function` takes (view, target, **options) and returns a signed map (gh, gw) over the canvas, or a Step with it, or
+    yields Steps, each better than the one before. It never resizes to the picture, normalises, colours, prints or keeps
+    state. `forward` and `backward`: the passes it takes as it is, on a canvas of 224. `sane`: whether its map depends on
+    the weights, as tested by randomising them (Adebayo et al. 2018). `percentile`: where the colour scale ends; below 100
+    for maps of single pixels, whose few extremes would hide the rest.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Method:
     family: Family
     summary: str
     paper: str
-    function: Callable[..., np.ndarray | Iterator[Step]]
+    function: Callable[..., np.ndarray | Step | Iterator[Step]]
     forward: int = 1
     backward: int = 0
     sane: bool = True
@@ -62,6 +63,11 @@ class Method:
         """Its options and their defaults: the keyword-only arguments of its function."""
         parameters = inspect.signature(self.function).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def run(self, view: View, target: np.ndarray, options: dict[str, Any]) -> Step | Iterator[Step]:
+        """Its one map, or its maps, each better than the one before."""
+        found = self.function(view, target, **options)
+        return Step(found) if isinstance(found, np.ndarray) else found
 
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
         """All options with their values. Raises UserError for one that does not exist or is of the wrong kind."""

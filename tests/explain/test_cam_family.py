@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from explain import cam, explain, stream
 from models.classifier import Classifier
 from models.errors import UnknownNameError, UserError
+from models.picture import read
 from tests.explain.nets import SIDE, detector, from_keras, keras_net, picture, pooled
 from tests.explain.test_cam import _close, _reference
 
@@ -282,3 +286,15 @@ def test_wrong_options_get_one_sentence(method: str, options: dict, says: str) -
     with pytest.raises(UserError, match=says) as error:
         explain(picture(), from_keras("gap"), method, **options)
     assert "\n" not in str(error.value)
+
+
+def test_hires_cam_shows_its_sum_beside_the_score(embedded: Classifier, cat: Path) -> None:
+    """The live proof: the note's two figures are the map's own sum and, from the logits, the score less its bias."""
+    found = explain(cat, embedded, "hires-cam")
+    total, score = map(float, re.findall(r"-?\d+\.\d+", found.notes[0]))
+    assert total == pytest.approx(float(found.raw.sum()), abs=6e-4)
+    pixels = read(cat).pixels
+    logits = embedded.forward(embedded.geometry(pixels.shape[:2]).place(pixels)[None])[1][0]
+    assert score == pytest.approx(float(logits[found.target] - embedded.head.bias[found.target]), abs=6e-4)
+    assert total == pytest.approx(score, abs=5e-3)
+    assert explain(cat, embedded, "hires-cam", smooth="flip").notes == ()
