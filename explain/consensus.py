@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -38,9 +37,8 @@ def consensus(view: View, target: np.ndarray, *, methods: str = "grad-cam,salien
     canvas = view.geometry.canvas
     found: list[np.ndarray] = []
     for index, method in enumerate(chosen, 1):
-        step = method.run(view, target, method.options)
-        last = step if isinstance(step, Step) else deque(step, maxlen=1).pop()
-        found.append(ranks(resample(last.raw, canvas).ravel()) / (canvas[0] * canvas[1] - 1))
+        raw = method.last(view, target, method.options).raw
+        found.append(ranks(resample(raw, canvas).ravel()) / (canvas[0] * canvas[1] - 1))
         pairs = [spearman(a, b) for a, b in itertools.combinations(found, 2)]
         words = (f"The methods agree by {np.mean(pairs):.2f} (mean rank correlation).",) if pairs else ()
         yield Step(np.mean(found, axis=0).reshape(canvas).astype(np.float32), index / len(chosen), words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -68,6 +69,11 @@ class Method:
         """Its one map, or its maps, each better than the one before."""
         found = self.function(view, target, **options)
         return Step(found) if isinstance(found, np.ndarray) else found
+
+    def last(self, view: View, target: np.ndarray, options: dict[str, Any]) -> Step:
+        """Its one map, or the last of its maps."""
+        found = self.run(view, target, options)
+        return found if isinstance(found, Step) else deque(found, maxlen=1).pop()
 
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
         """All options with their values. Raises UserError for one that does not exist or is of the wrong kind."""
