@@ -36,6 +36,14 @@ CSS = """
   white-space: pre-line; overflow: visible; font-size: 0.82rem; line-height: 1.35; text-align: left;
 }
 .captioned .caption-label::first-line { font-weight: 600; }
+table.facts { width: 100%; font-size: 0.85rem; border-collapse: collapse; }
+table.facts th, table.facts td { text-align: left; padding: 0.2rem 0.5rem 0.2rem 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 0.8rem; }
+.cards figure { margin: 0; }
+.cards img, .cards svg { width: 100%; height: auto; border-radius: 0.3rem; }
+.cards figcaption { font-size: 0.85rem; line-height: 1.35; padding: 0.2rem 0; }
+#stress-run button { flex: 0 0 auto; }
+#cell .grid-container { grid-template-columns: repeat(3, 1fr); }  /* a picture and its two maps */
 #compare-run, #compare-report { align-items: center; }
 #compare-run button { flex: 0 0 auto; }
 .live img, .live .blank { width: 100%; height: auto; aspect-ratio: 16 / 9; object-fit: contain; border-radius: 0.4rem;
@@ -49,6 +57,7 @@ CSS = """
 .live .bar i { display: block; height: 100%; border-radius: 0.4rem; background: var(--primary-500); }
 #screen-note p { margin: 0.2rem 0; }
 #screen-photo img { cursor: crosshair; }
+.camera-hint:not(:has(.prose:not(:empty))) { display: none !important; }
 .camera-hint { color: var(--error-text-color, #b91c1c); font-weight: 600; }
 @media (max-width: 640px) {
   .gradio-container { padding: 0.5rem !important; }
