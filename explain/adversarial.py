@@ -652,3 +652,11 @@ def targets(classifier: Classifier, sources: Iterable[int], seed: int = 0) -> li
     rng = np.random.default_rng(seed)
     count = len(classifier.labels)
     return [int((source + rng.integers(1, count)) % count) for source in sources]
+
+
+if __name__ == "__main__":
+    import sys
+
+    from explain.commands import attack as command
+
+    sys.exit(command())

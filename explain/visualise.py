@@ -67,9 +67,9 @@ def visualise(
     start: Source | None = None,
     *,
     layer: str = "",
-    steps: int = 128,
-    octaves: int = 1,
-    smoothness: float = 0.0,
+    steps: int = 96,
+    octaves: int = 2,
+    smoothness: float = 1.0,
     pull: float = 0.0,
     blur: float = 0.0,
     rate: float = 0.05,
@@ -281,3 +281,11 @@ def _variation(picture: np.ndarray) -> np.ndarray:
     slope[1:] += down[:-1]
     slope[:, 1:] += right[:, :-1]
     return slope
+
+
+if __name__ == "__main__":
+    import sys
+
+    from explain.commands import dream as command
+
+    sys.exit(command())

@@ -148,7 +148,7 @@ def mistake(found: Evaluation, classifier: Classifier, index: int) -> str:
     sure = metrics.softmax(found.logits[index])
     titles = ("picture", f"evidence for {found.labels[predicted]}", f"evidence for {found.labels[true]}")
     images = "".join(
-        f'<img alt="{escape(title)}" title="{escape(title)}" src="{_data(view)}"> '
+        f'<img alt="{escape(title)}" title="{escape(title)}" src="{data_url(view)}"> '
         for title, view in zip(titles, views, strict=True)
     )
     words = (
@@ -171,7 +171,8 @@ def evidence(classifier: Classifier, pixels: np.ndarray, classes: Sequence[int])
     return views
 
 
-def _data(pixels: np.ndarray) -> str:
+def data_url(pixels: np.ndarray) -> str:
+    """A picture as a JPEG inside an address, for pages that are one file."""
     encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])[1]
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
 

@@ -113,11 +113,11 @@ def stoppable(classifier: Classifier, halted: Callable[[], bool]) -> Classifier:
     return same
 
 
-def classes(session: Session, model: str, target: str) -> Any:
-    """The classes of a model to choose from; the chosen one stays where the model has it."""
+def classes(session: Session, model: str, target: str, first: str = PREDICTED) -> Any:
+    """The classes of a model to choose from, after `first`; the chosen one stays where the model has it."""
     there = model in session.models or MODELS[model].embedded
     labels = session.classifier(model if there else DEFAULT).labels  # what is downloaded knows ImageNet's classes too
-    return gr.Dropdown([PREDICTED, *labels], value=target if target in labels else PREDICTED)
+    return gr.Dropdown([first, *labels], value=target if target in labels else first)
 
 
 def title(model: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 
 from explain import adversarial
 from explain.adversarial import ATTACKS, CURES, attack, checks, difference, minimal_epsilon, patch, stream
+from explain.commands import attack as command
 from models.classifier import Classifier
 from models.errors import UnknownNameError, UserError
 from models.picture import read
@@ -239,3 +242,24 @@ def test_untargeted_on_a_real_network(mobilenet, cat_pixels: np.ndarray) -> None
     assert found.success
     assert mobilenet.predict(read_back(found.attacked), 1)[0].index != found.source[0].index
     assert found.ssim > 0.97
+
+
+def test_on_the_command_line(tmp_path: Path, cat: Path, mobilenet, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(cat), "--target", "tabby", "--epsilon", "2", "--steps", "5", "--checks", "--out", str(tmp_path)]
+    assert command([*arguments, "--json"]) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert facts["success"]
+    attacked = read(facts["attacked"]).pixels
+    assert mobilenet.predict(attacked, 1)[0].label == "tabby"
+    assert np.abs(attacked.astype(int) - read(cat).pixels).max() == facts["linf"] <= 2
+    assert set(facts["checks"]) == set(CURES)
+    assert command(arguments) == 0
+    assert "Egyptian cat" in (out := capfd.readouterr().out)
+    assert "-> tabby" in out
+    assert "still fooled" in out
+    assert command([str(cat), "--minimal", "--out", str(tmp_path)]) == 0
+    assert "largest change 1/255" in capfd.readouterr().out
+    assert command([str(cat), "--target", "Egyptian cat", "--out", str(tmp_path)]) == 2
+    assert "already" in capfd.readouterr().err
+    assert command([str(cat), "--patch", "--out", str(tmp_path)]) == 2
+    assert "name it with --target" in capfd.readouterr().err

@@ -1,0 +1,202 @@
+"""Painting: waves against Fourier analysis, gradients against differences, results against their own classifier."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from explain import visualise as module
+from explain.commands import animation
+from explain.commands import dream as command
+from explain.visualise import dream, visualise
+from models.classifier import Classifier
+from models.errors import UnknownNameError, UserError
+from tests.explain.nets import from_keras, linear, picture
+
+SIZES = [(16, 24), (15, 21)]
+
+
+def uniform(classes: int = 3, side: int = 32) -> Classifier:
+    """Class k counts colour k, less the others, wherever it is."""
+    weights = np.zeros((side, side, 3, classes))
+    for index in range(classes):
+        weights[..., index] = np.where(np.arange(3) == index, 1, -0.5) / side**2
+    return linear((side, side), weights=weights)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_photograph_painted_in_waves_is_that_photograph(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(6, 250, (*size, 3), dtype=np.uint8)
+    painted = module._Painting.photograph(pixels).picture() * 255
+    np.testing.assert_allclose(painted, pixels, atol=0.05)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_gradient_of_the_waves_is_that_of_differences(size: tuple[int, int]) -> None:
+    """For a linear score of the picture; the real and the imaginary part of waves of every kind."""
+    rng = np.random.default_rng(1)
+    painting = module._Painting.photograph(rng.integers(60, 200, (*size, 3), dtype=np.uint8))
+    slope = rng.standard_normal((*size, 3)).astype(np.float32)
+    found = painting.back(slope, painting.picture())
+    before, step = painting.waves.astype(np.complex128), 1e-3
+    for place in [(0, 1, 0), (3, 2, 1), (size[0] - 2, size[1] // 2 - 1, 2), (1, size[1] // 2, 0)]:
+        for part in (1, 1j):
+            scores = []
+            for sign in (1, -1):
+                painting.waves = before.copy()
+                painting.waves[place] += sign * step * part
+                scores.append(float((painting.picture().astype(np.float64) * slope).sum()))
+            rise = (scores[0] - scores[1]) / (2 * step)
+            got = found[place].real if part == 1 else found[place].imag
+            assert got == pytest.approx(rise, rel=0.02, abs=2e-2 * float(np.abs(found).mean()))
+
+
+def test_octaves_let_in_the_coarse_waves_first() -> None:
+    painting = module._Painting.noise((32, 32), np.random.default_rng(0))
+    shares = [float(painting.upto(0.5 / 2**octave).mean()) for octave in range(3)]
+    assert shares[0] == 1
+    assert shares[1] == pytest.approx(1 / 4, rel=0.15)
+    assert shares[2] == pytest.approx(1 / 16, rel=0.35)
+
+
+def test_a_view_taken_back_lies_where_it_was_seen() -> None:
+    """The gradient of one spot of a view is a spot at its place in the picture, and keeps its sum: <g, A p> = <A' g, p>."""
+    rng = np.random.default_rng(2)
+    smooth = cv2.GaussianBlur(rng.standard_normal((64, 64, 3)).astype(np.float32), (0, 0), 3)
+    spot = np.zeros((48, 48, 3), np.float32)
+    spot[16:32, 16:32] = 1
+    spot = cv2.GaussianBlur(spot, (0, 0), 3)
+    for _ in range(5):
+        way = module._way((64, 64), (48, 48), rng)
+        seen = cv2.warpAffine(smooth, way, (48, 48), borderMode=cv2.BORDER_REFLECT_101)
+        back = module._back(spot, way, (64, 64))
+        assert float((back * smooth).sum()) == pytest.approx(float((spot * seen).sum()), rel=0.03, abs=1.5)
+
+
+def test_the_variation_is_a_gradient() -> None:
+    rng = np.random.default_rng(3)
+    pixels, change = rng.random((9, 11, 3)).astype(np.float32), rng.standard_normal((9, 11, 3)).astype(np.float32)
+
+    def variation(x: np.ndarray) -> float:
+        down, right = np.zeros_like(x), np.zeros_like(x)
+        down[:-1], right[:, :-1] = np.diff(x, axis=0), np.diff(x, axis=1)
+        return float(np.sqrt(down**2 + right**2 + 1e-6).sum(dtype=np.float64))
+
+    rise = (variation(pixels + 1e-3 * change) - variation(pixels - 1e-3 * change)) / 2e-3
+    assert float((module._variation(pixels) * change).sum()) == pytest.approx(rise, rel=0.01)
+
+
+@pytest.mark.parametrize("target", [0, 2])
+def test_what_counts_a_colour_paints_that_colour(target: int) -> None:
+    found = dream(uniform(), target, steps=60)
+    means = found.pixels.reshape(-1, 3).mean(0)
+    assert means[target] > 240
+    assert max(np.delete(means, target)) < 30
+    assert found.top[0].index == target
+    assert found.score == found.top[0].probability
+
+
+def test_a_photograph_is_where_it_starts_and_what_holds_it() -> None:
+    pixels = np.full((32, 32, 3), 128, np.uint8)
+    pixels[8:24, 8:24] = (40, 200, 60)
+    first = next(visualise(uniform(), 0, pixels, steps=50, every=1))
+    assert np.abs(first.pixels.astype(int) - pixels).mean() < 12
+    free, held = (dream(uniform(), 0, pixels, steps=50, pull=pull) for pull in (0, 500))
+    assert held.score < free.score
+    far, near = (np.abs(found.pixels.astype(int) - pixels).mean() for found in (free, held))
+    assert near < far / 2
+
+
+def test_blur_and_smoothness_make_it_smoother() -> None:
+    def roughness(**how: float) -> float:
+        return float(
+            np.abs(np.diff(dream(from_keras("gap"), 1, steps=24, octaves=1, **how).pixels.astype(int), axis=1)).mean()
+        )
+
+    plain = roughness(smoothness=0)
+    assert roughness(smoothness=30) < plain
+    assert roughness(smoothness=0, blur=1.5) < plain
+
+
+def test_frames_seed_and_facts() -> None:
+    frames = list(visualise(uniform(), "class 1", steps=10, every=4, seed=3))
+    assert [frame.step for frame in frames] == [4, 8, 10]
+    assert frames[-1].progress == 1
+    again, other = dream(uniform(), 1, steps=10, seed=3), dream(uniform(), 1, steps=10, seed=4)
+    np.testing.assert_array_equal(frames[-1].pixels, again.pixels)
+    assert (again.pixels != other.pixels).any()
+    assert json.loads(json.dumps(again.facts()))["goal"] == "class 1"
+
+
+def test_a_channel_is_raised() -> None:
+    classifier = from_keras("gap")
+    assert classifier.channels() == {"act0": 6, "act1": 8}
+    first, *_, last = visualise(classifier, 5, layer="act1", steps=30, every=1)
+    assert last.goal == "channel 5 of act1"
+    assert last.score > 1.5 * first.score
+    canvas = classifier.geometry(last.pixels.shape[:2]).place(last.pixels)[None]
+    activation, _ = classifier.layer_gradient("act1", canvas, np.zeros(3, np.float32))
+    assert last.score == pytest.approx(float(activation[..., 5].mean()), rel=1e-4)
+
+
+def test_the_gradient_of_a_channel_is_that_of_differences() -> None:
+    classifier = from_keras("smooth")
+    pixels = picture()[None].astype(np.float32)
+    change = np.random.default_rng(5).standard_normal(pixels.shape).astype(np.float32)
+
+    def mean(x: np.ndarray) -> float:
+        return float(classifier.layer_gradient("act0", x, np.zeros(3, np.float32))[0][..., 2].mean())
+
+    rise = (mean(pixels + change) - mean(pixels - change)) / 2
+    found = classifier.channel_gradient("act0", 2, pixels)
+    assert float((found * change).sum()) == pytest.approx(rise, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("target", "how", "sentence"),
+    [
+        ("class 9", {}, "There is no class 'class 9'"),
+        (0, {"steps": 0}, "Steps, octaves and every are 1 or more"),
+        (0, {"smoothness": -1}, "are not below it"),
+        ("red", {"layer": "act1"}, "the number of a channel, not 'red'"),
+        (99, {"layer": "act1"}, "no channel of 'act1' '99'"),
+        (0, {"layer": "act9"}, "choose from: act0, act1"),
+    ],
+)
+def test_mistakes_get_one_sentence(target: int | str, how: dict, sentence: str) -> None:
+    with pytest.raises((UserError, UnknownNameError), match=sentence):
+        dream(from_keras("gap"), target, **how)
+
+
+def test_a_real_network_believes_its_own_picture(mobilenet) -> None:
+    found = dream(mobilenet, "tarantula", steps=24, every=100)
+    assert found.pixels.shape == (224, 224, 3)
+    assert found.score > 0.99
+    assert mobilenet.predict(found.pixels, 1)[0].label == "tarantula"
+
+
+def test_the_animation_holds_every_frame() -> None:
+    frames = [np.full((20, 30, 3), level, np.uint8) for level in (10, 120, 240)]
+    with Image.open(io.BytesIO(animation(frames))) as image:
+        assert image.n_frames == 3
+        image.seek(2)
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - 240).max() < 4
+
+
+def test_on_the_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["goldfish", "--steps", "6", "--animation", "--json", "--out", str(tmp_path)]
+    assert command(arguments) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert facts["goal"] == "goldfish"
+    assert facts["steps"] == 6
+    with Image.open(tmp_path / "goldfish.png") as still, Image.open(tmp_path / "goldfish.webp") as moving:
+        assert still.size == moving.size == (224, 224)
+        assert moving.n_frames == 2
+    assert command(["goldfihs", "--out", str(tmp_path)]) == 2
+    assert "did you mean 'goldfish'" in capfd.readouterr().err
