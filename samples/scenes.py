@@ -193,7 +193,7 @@ _WHEELS: dict[str, list[tuple[float, float, float]]] = {  # x, y, radius
 
 def _vehicle(canvas: np.ndarray, rng: _Rng, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Put a vehicle somewhere on the ground, facing either way; return the picture and where the vehicle is."""
-    long = rng.uniform(84, 122)
+    long = rng.uniform(56, 88)
     facing = 1 if rng.random() < 0.5 else -1
     middle, floor = rng.uniform(0.32, 0.68) * SIZE[1], rng.uniform(0.66, 0.82) * SIZE[0]
     paint = np.array(_PAINT[rng.integers(len(_PAINT))], np.float32) * rng.uniform(0.8, 1.2)
