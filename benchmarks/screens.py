@@ -27,14 +27,16 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.scenes import KINDS, Scene, compose, pictures
 from capture import LEAST, SIDE, evidence, lines, quads, search
+from models.distortions import DISTORTIONS
 from models.engine import write_atomically
 from models.picture import read
 from samples import ROOT
 
 FIT_SEED = 100_000
-FIT_SCENES = 600
-HIDDEN = 24
-EPOCHS = 12
+FIT_SCENES = 700
+HIDDEN = 32
+EPOCHS = 6
+VARIANTS = 5  # of each plain picture, beside itself
 BATCH = 512
 POSITIVE = 4.0  # weight of a right quad: there are few among the many that are drawn from a picture's edges
 GOOD = (0.85, 0.95)  # IoU from which a quad counts as right in part, and wholly
@@ -132,22 +134,33 @@ def _quads(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _positive(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Features of a scene's quads, and how right each is: for any thumbnail on a page, the one aimed at or another."""
+    """Features of a scene's quads, and how right each is. On a page only the thumbnail aimed at is: it is to be preferred."""
     scene = compose(seed, thumbnails, backgrounds)
     features, corners = _quads(scene.pixels)
-    truths = [scene.corners, *scene.others]
-    best = np.array([max(iou(quad, truth) for truth in truths) for quad in corners])
-    return features, np.clip((best - GOOD[0]) / (GOOD[1] - GOOD[0]), 0, 1)
+    overlap = np.array([iou(quad, scene.corners) for quad in corners])
+    return features, np.clip((overlap - GOOD[0]) / (GOOD[1] - GOOD[0]), 0, 1)
 
 
 def _negative(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Features of the quads of a plain picture, as it is, enlarged, and cropped off its centre: none of them is right."""
+    """Features of the quads of a plain picture, and of parts of it at other sizes: none of them is right."""
     pixels = read(path).pixels
-    height, width = pixels.shape[:2]
-    large = cv2.resize(pixels, None, fx=SIDE / width, fy=SIDE / width, interpolation=cv2.INTER_CUBIC)
-    part = np.ascontiguousarray(pixels[height // 10 :, : width * 9 // 10])
-    features = np.concatenate([_quads(each)[0] for each in (pixels, large, part)])
+    rng = np.random.default_rng(list(path.name.encode()))
+    parts = [_quads(pixels)[0], *(_quads(_variant(pixels, rng))[0] for _ in range(VARIANTS))]
+    features = np.concatenate(parts)
     return features, np.zeros(len(features))
+
+
+def _variant(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A part of the picture, mirrored or not, of another size and shape, compressed or in another light now and then."""
+    height, width = (int(side * share) for side, share in zip(pixels.shape, rng.uniform(0.6, 1, 2), strict=False))
+    top, left = rng.integers(pixels.shape[0] - height + 1), rng.integers(pixels.shape[1] - width + 1)
+    part = pixels[top : top + height, left : left + width, :][:, :: int(rng.choice([1, -1]))]
+    scale = float(rng.choice([320, 480, 640, 640])) / max(height, width)
+    part = cv2.resize(np.ascontiguousarray(part), None, fx=scale, fy=scale * rng.uniform(0.85, 1.15))
+    for name, often in (("jpeg", 0.3), ("brightness", 0.3)):
+        if rng.random() < often:
+            part = DISTORTIONS[name](part, rng.uniform(0, 0.7), rng)
+    return part
 
 
 def fit(features: np.ndarray, right: np.ndarray, seed: int = 0) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def find(image: np.ndarray) -> Lines:
     smooth = cv2.GaussianBlur(image, (0, 0), 1.0)
     dx, dy = _gradient(smooth)
     angles, distances = _vote(dx, dy)
+    if not len(angles):
+        return Lines(np.zeros((0, 2)), distances, np.zeros(0, bool), np.zeros((0, 1, 6), np.float32), 0.0)
     field = cv2.merge([dx, dy, cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY).astype(np.float32)])
     for _ in range(2):
         angles, distances = _fit(field, angles, distances, LOW)
@@ -82,7 +84,7 @@ def _vote(dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lines with the most votes, of either family: angles in radians from -45 to 135 degrees, and distances."""
     edges = cv2.Canny(dx.astype(np.int16), dy.astype(np.int16), LOW, HIGH, L2gradient=True)
     rows, columns = np.nonzero(edges)
-    angle = cv2.phase(dx[rows, columns], dy[rows, columns], angleInDegrees=True).ravel()
+    angle = np.rad2deg(np.arctan2(dy[rows, columns], dx[rows, columns]))
     height, width = edges.shape
     x, y, radius = columns - (width - 1) / 2, rows - (height - 1) / 2, np.hypot(width, height) / 2
     whole = np.mod(np.rint(angle).astype(np.int32) + 45, 180)
@@ -132,9 +134,12 @@ def _fit(
     offsets = np.arange(-REACH + 1, REACH, dtype=np.float32)
     seen, along = _sample(field, angles, distances, offsets, 2 * STEP)
     across = np.abs(seen[..., 0] * np.cos(angles)[:, None, None] + seen[..., 1] * np.sin(angles)[:, None, None])
-    best = across.argmax(1)
-    weight = (across.max(1) > threshold).astype(np.float32)
-    place = offsets[best]
+    best = across.argmax(1)[:, None]
+    before, top, after = (
+        np.take_along_axis(across, np.clip(best + step, 0, len(offsets) - 1), 1)[:, 0] for step in (-1, 0, 1)
+    )
+    weight = (top > threshold).astype(np.float32)
+    place = offsets[best[:, 0]] + (after - before) / (2 * (2 * top - before - after) + 1e-3)  # the crest of a parabola
     total = weight.sum(1) + 1e-3
     mean_t, mean_o = (weight * along).sum(1) / total, (weight * place).sum(1) / total
     t = along[None] - mean_t[:, None]

@@ -139,7 +139,8 @@ def features(lines: Lines, corners: np.ndarray, sides: np.ndarray, size: tuple[i
     middle = np.linalg.norm(corners.mean(1) / (width, height), axis=1)
     edge = np.sort((np.array([width, height]) / 2 - np.abs(corners)).reshape(-1, 8), 1)
     ordered = np.sort(support, 1)
-    turns = np.abs(np.cos(np.arctan2(direction[..., 1], direction[..., 0]) * 2))
+    # What is drawn lies exactly along the picture's rows and columns; what is photographed hardly ever.
+    aslant = np.rad2deg(np.arcsin(np.abs(direction).min(2).clip(0, 1)))
     columns = [
         ordered[:, 0], ordered[:, 1], ordered.mean(1),
         np.sort(agreement, 1)[:, 0], agreement.mean(1), rises.mean(1), np.abs(rises.mean(1)), np.sort(rises, 1)[:, 0],
@@ -149,6 +150,6 @@ def features(lines: Lines, corners: np.ndarray, sides: np.ndarray, size: tuple[i
         beyond_all.mean(1), np.sort(beyond_all, 1)[:, -1],
         np.log(wide / tall), np.abs(np.log(wide / tall) - np.log(16 / 9)),
         np.abs(np.log(length[:, 0] / length[:, 2])), np.abs(np.log(length[:, 1] / length[:, 3])),
-        np.log(share), middle, edge[:, 0] / height, turns.min(1),
+        np.log(share), middle, edge[:, 0] / height, np.log(aslant.max(1) + 0.1), np.log(aslant.mean(1) + 0.1),
     ]  # fmt: skip
     return np.stack(columns, 1).astype(np.float32)

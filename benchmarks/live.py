@@ -1,0 +1,142 @@
+"""The Live tab end to end: python -m benchmarks.live
+
+Starts the app, opens its Live tab in headless Chromium with a fake camera that looks at a screen, Grad-CAM and tracking on,
+and prints how many overlays a second come back, and the time from a frame being in the camera's picture to its overlay
+being in the page: each frame carries its number as a row of black and white blocks, read off both. Then two viewers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks import machine
+from benchmarks.scenes import compose, pictures
+from samples import ROOT
+from tests.browser.conftest import FLAGS, answers, free_port, start
+from tests.browser.conftest import ROOT as REPOSITORY
+
+SIZE = (960, 540)
+BLOCK = 24  # pixels
+BITS = 7
+SCENE = 1003
+
+# Reads the number off a picture as it is shown, and notes when each was first seen in the camera and in the overlay.
+WATCH = """
+({block, bits, width}) => {
+  const canvas = document.createElement("canvas");
+  canvas.width = block * (bits + 2); canvas.height = block;
+  const context = canvas.getContext("2d", {willReadFrequently: true});
+  const read = (source, size) => {
+    const scale = size / width;
+    context.drawImage(source, 0, 0, canvas.width * scale, block * scale, 0, 0, canvas.width, block);
+    const line = context.getImageData(0, block / 2, canvas.width, 1).data;
+    const level = (i) => line[4 * (block * i + block / 2)] + line[4 * (block * i + block / 2) + 1];
+    const middle = (level(0) + level(1)) / 2;
+    let number = 0;
+    for (let i = 0; i < bits; i++) number = 2 * number + (level(i + 2) > middle ? 1 : 0);
+    return number;
+  };
+  const seen = new Map(), log = window.liveLog = [];
+  let last = null;
+  const step = () => {
+    const video = document.querySelector("#camera video"), image = document.querySelector("#live-view img");
+    const now = performance.now();
+    const number = video?.videoWidth ? read(video, video.videoWidth) : seen.last;
+    if (number !== seen.last) { seen.set(number, now); seen.last = number; }
+    if (image?.complete && image.src !== last) {
+      last = image.src;
+      const since = seen.get(read(image, image.naturalWidth));
+      log.push([now, since === undefined ? null : now - since]);
+    }
+    requestAnimationFrame(step);
+  };
+  step();
+}
+"""
+
+
+def video(folder: Path) -> Path:
+    """A film of a screen in a room, for Chromium's fake camera: JPEGs one after the other, each with its number."""
+    scene = compose(SCENE, [p for p in pictures(ROOT / "thumbnails") if p.suffix == ".jpg"], pictures(ROOT / "photos"))
+    pixels = np.asarray(Image.fromarray(scene.pixels).resize(SIZE))
+    path = folder / "frames.mjpeg"
+    with path.open("wb") as file:
+        for number in range(2**BITS):
+            frame = pixels.copy()
+            blocks = [0, 1, *(number >> bit & 1 for bit in reversed(range(BITS)))]
+            for place, lit in enumerate(blocks):
+                frame[:BLOCK, place * BLOCK : (place + 1) * BLOCK] = 235 * lit
+            jpeg = io.BytesIO()
+            Image.fromarray(frame).save(jpeg, "JPEG", quality=85, subsampling="4:2:0")
+            file.write(jpeg.getvalue())
+    return path
+
+
+def view(browser: Browser, url: str) -> Page:
+    """A viewer whose stream runs."""
+    page = browser.new_context(permissions=["camera"], viewport={"width": 1400, "height": 1000}).new_page()
+    page.goto(url)
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#camera").get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("() => document.querySelector('#camera video')?.videoWidth > 0")
+    page.locator("#camera button[aria-label='capture photo']").click()
+    page.wait_for_selector("#live-view img", timeout=60_000)
+    page.evaluate(WATCH, {"block": BLOCK, "bits": BITS, "width": SIZE[0]})
+    return page
+
+
+def measure(pages: list[Page], seconds: float) -> list[str]:
+    """A line a viewer: overlays a second, median and 90th percentile of the delay."""
+    pages[0].wait_for_timeout(3000)  # the first frames come while the networks are being sized
+    for page in pages:
+        page.evaluate("() => { window.liveLog.length = 0; }")
+    pages[0].wait_for_timeout(1000 * seconds)
+    lines = []
+    for page in pages:
+        log = page.evaluate("() => window.liveLog")
+        delays = [delay for _, delay in log if delay is not None]
+        lines.append(
+            f"{len(log) / seconds:.1f} overlays a second, delay {np.median(delays):.0f} ms (90th percentile "
+            f"{np.percentile(delays, 90):.0f}); {page.locator('#live-view p').inner_text()}"
+        )
+    return lines
+
+
+def main() -> None:
+    """Parse the arguments, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15)
+    asked = parser.parse_args()
+    print(machine.describe())
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as p:
+        port = free_port()
+        process = start(REPOSITORY, port, Path(scratch))
+        try:
+            url = f"http://127.0.0.1:{port}/"
+            answers(url, process)
+            browser = p.chromium.launch(
+                executable_path=shutil.which("chromium"),
+                args=[*FLAGS, f"--use-file-for-fake-video-capture={video(Path(scratch))}"],
+            )
+            first = view(browser, url)
+            first.wait_for_timeout(12_000)  # gradients are made ready meanwhile
+            print("one viewer:", *measure([first], asked.seconds))
+            second = view(browser, url)
+            for line in measure([first, second], asked.seconds):
+                print("of two viewers:", line)
+            browser.close()
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+if __name__ == "__main__":
+    main()

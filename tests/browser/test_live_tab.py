@@ -1,0 +1,112 @@
+"""The Live tab, and screens in the Explain tab, as a visitor with a camera meets them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from benchmarks.scenes import Scene, compose, pictures
+from samples import ROOT
+from tests.browser.test_explain_tab import download, give, wait_for_status
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Path]:
+    """A photograph of a screen."""
+    thumbnails = [path for path in pictures(ROOT / "thumbnails") if path.suffix == ".jpg"]
+    made = compose(1003, thumbnails, pictures(ROOT / "photos"))
+    path = tmp_path_factory.mktemp("photograph") / "screen.png"
+    Image.fromarray(made.pixels).save(path)
+    return made, path
+
+
+def stream(page: Page) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#camera").get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("() => document.querySelector('#camera video')?.videoWidth > 0")
+    page.locator("#camera button[aria-label='capture photo']").click()
+    page.wait_for_selector("#live-view img", timeout=30_000)
+
+
+def shown(page: Page) -> np.ndarray:
+    source = page.locator("#live-view img").get_attribute("src") or ""
+    data = page.evaluate("async (url) => [...new Uint8Array(await (await fetch(url)).arrayBuffer())]", source)
+    return np.asarray(Image.open(io.BytesIO(bytes(data)))).astype(int)
+
+
+def test_the_stream_moves_unmirrored_and_freezes(page: Page) -> None:
+    stream(page)
+    pixels = shown(page)
+    height, width = pixels.shape[:2]
+    left, right = pixels[:, : width // 3].mean((0, 1)), pixels[:, -width // 3 :].mean((0, 1))
+    assert left[0] - left[2] > 40, "the frame is red on the left"
+    assert right[2] - right[0] > 40
+    assert 1.2 < width / height < 1.9
+    expect(page.locator("#live-view p")).to_contain_text(re.compile(r"\d+ frames a second"), timeout=20_000)
+    page.locator("#freeze").click()
+    wait_for_status(page, "Grad-CAM on MobileNetV2")
+    expect(page.get_by_role("tab", name="Explain")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_refused_camera_says_what_to_do(browser, url: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script(
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); };"
+    )
+    page.goto(url)
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#camera").get_by_text("Click to Access Webcam").click()
+    expect(page.locator(".camera-hint:visible")).to_contain_text("The camera was refused. Allow it")
+    context.close()
+
+
+def test_a_screen_is_found_corrected_and_passed_over(visit: Callable, scene: tuple[Scene, Path]) -> None:
+    made, path = scene
+    with visit() as page:
+        give(page, path)
+        expect(page.locator("#screen-note")).to_contain_text("A screen was found", timeout=20_000)
+        wait_for_status(page, "Grad-CAM on MobileNetV2")
+        facts = json.loads(download(page, "json"))
+        corners = np.array(facts["parameters"]["screen"]["corners"])
+        assert np.abs(corners - made.corners).max() < 12
+
+        box = page.locator("#screen-photo img").bounding_box()
+        assert box is not None
+        scale = min(box["width"] / 1280, box["height"] / 720)  # the picture is fitted into its place
+        edge = np.array([(box["width"] - 1280 * scale) / 2 + box["x"], (box["height"] - 720 * scale) / 2 + box["y"]])
+        x, y = edge + corners[0] * scale
+        page.mouse.click(x, y)
+        expect(page.locator("#screen-note")).to_contain_text("Now tap where this corner belongs", timeout=20_000)
+        page.mouse.click(x + 40 * scale, y + 40 * scale)
+        expect(page.locator("#screen-note")).to_contain_text("The corner was moved", timeout=20_000)
+        for _ in range(50):
+            moved = np.array(json.loads(download(page, "json"))["parameters"]["screen"]["corners"])
+            if np.abs(moved - corners).max() > 1:
+                break
+        assert np.abs(moved[0] - corners[0] - 40).max() < 2 / scale
+        assert np.array_equal(moved[1:], corners[1:])
+
+        page.locator("#screen-toggle").click()
+        expect(page.locator("#screen-note")).to_contain_text("explained as it is", timeout=20_000)
+        for _ in range(50):
+            facts = json.loads(download(page, "json"))
+            if "screen" not in facts["parameters"]:
+                break
+        assert facts["parameters"]["size"] == [720, 1280]
+
+
+def test_a_plain_picture_offers_corners_by_hand(page: Page) -> None:
+    give(page, ROOT / "photos" / "cat.jpg")
+    wait_for_status(page, "Egyptian cat")
+    expect(page.locator("#screen")).to_be_hidden()
+    page.locator("#screen-mark").click()
+    expect(page.locator("#screen-note")).to_contain_text("Tap near a corner", timeout=20_000)

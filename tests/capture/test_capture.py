@@ -1,0 +1,160 @@
+"""Screens found and rectified: closed forms, known corners, planted fringes and bars."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.scenes import compose, pictures
+from benchmarks.screens import iou
+from capture import Quad, facts, find_screen, lines, quad_of, quads, rectify, search
+from capture.rectify import size_of, warp, without_bars, without_fringes
+from capture.track import PATIENCE, Track
+from models.distortions import DISTORTIONS
+from models.picture import read
+from samples import ROOT, SAMPLES
+
+THUMBNAILS = [path for path in pictures(ROOT / "thumbnails") if path.suffix == ".jpg"]
+PHOTOS = pictures(ROOT / "photos")
+THUMBNAIL = read(THUMBNAILS[0]).pixels
+
+
+def frame(width: float, height: float, left: float = 0, top: float = 0) -> np.ndarray:
+    return np.array([(left, top), (left + width, top), (left + width, top + height), (left, top + height)], float)
+
+
+def test_lines_lie_on_the_edges_of_a_rectangle() -> None:
+    image = np.full((360, 640, 3), 40, np.uint8)
+    image[80:280, 120:500] = 200
+    found = lines.find(image)
+    middle = np.array([(640 - 1) / 2, (360 - 1) / 2])
+    for normal, place in (((1, 0), 119.5), ((1, 0), 499.5), ((0, 1), 79.5), ((0, 1), 279.5)):
+        wanted = place - middle @ normal  # an edge between two pixels, whose middles have whole numbers
+        off = np.abs(found.normal @ normal - 1) + np.abs(found.distance - wanted)
+        assert off.min() < 0.2
+
+
+def test_candidates_hold_the_rectangle() -> None:
+    image = np.full((360, 640, 3), 40, np.uint8)
+    cv2.fillConvexPoly(image, np.array([(130, 70), (500, 90), (470, 290), (110, 260)]), (200, 180, 90), cv2.LINE_AA)
+    found = lines.find(image)
+    corners, sides = quads.candidates(found, (360, 640))
+    truth = np.array([(130, 70), (500, 90), (470, 290), (110, 260)]) - (319.5, 179.5)
+    assert max(iou(quad, truth) for quad in corners) > 0.98
+    assert found.upright[sides].tolist() == [[False, True, False, True]] * len(sides)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_composed_screen_is_found(seed: int) -> None:
+    scene = compose(1000 + seed, THUMBNAILS, PHOTOS)
+    quad = find_screen(scene.pixels)
+    assert quad is not None
+    assert iou(quad.corners, scene.corners) > 0.9
+    assert quads.convex(quad.corners[None]).all()
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.path.stem)
+def test_a_plain_picture_is_left_alone(sample) -> None:
+    found = search(read(sample.path).pixels)
+    assert found.quad is None
+    assert found.reason
+
+
+def test_a_picture_without_edges_is_left_alone() -> None:
+    assert search(np.full((90, 160, 3), 128, np.uint8)).reason
+
+
+def test_rectifying_undoes_a_known_perspective() -> None:
+    corners = np.array([(210.0, 120), (1050, 60), (1120, 640), (180, 600)])
+    source = cv2.resize(THUMBNAIL, (960, 540), interpolation=cv2.INTER_AREA)
+    to = cv2.getPerspectiveTransform((frame(960, 540) - 0.5).astype(np.float32), (corners - 0.5).astype(np.float32))
+    photograph = cv2.warpPerspective(source, to, (1280, 720))
+    upright = rectify(photograph, Quad(corners, 1.0))
+    again = cv2.resize(source, upright.shape[1::-1], interpolation=cv2.INTER_AREA)
+    smooth = [cv2.GaussianBlur(each, (0, 0), 2).astype(float) for each in (upright, again)]
+    assert np.abs(smooth[0] - smooth[1])[8:-8, 8:-8].mean() < 1.5
+
+
+def test_the_whole_frame_is_the_identity() -> None:
+    pixels = THUMBNAIL[:360, :640].copy()
+    assert np.array_equal(warp(pixels, frame(640, 360), (360, 640)), pixels)
+
+
+def test_size_follows_what_was_photographed() -> None:
+    assert size_of(frame(480, 270)) == (270, 480)
+    assert size_of(frame(300, 270)) == (270, 480)  # foreshortened: the height still resolves that much
+    assert size_of(frame(8000, 4500)) == (1080, 1920)
+
+
+def test_black_bars_are_dropped_and_other_edges_kept() -> None:
+    screen = np.full((450, 640, 3), 6, np.uint8)
+    screen[45:405] = cv2.resize(THUMBNAIL, (640, 360))
+    inner = without_bars(screen, frame(640, 450))
+    assert np.abs(inner - frame(640, 360, 0, 45)).max() < 4
+    plain = cv2.resize(THUMBNAIL, (640, 360))
+    assert np.array_equal(without_bars(plain, frame(640, 360)), frame(640, 360))
+    black = np.zeros((90, 160, 3), np.uint8)
+    assert np.array_equal(without_bars(black, frame(160, 90)), frame(160, 90))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fringes_go_and_the_picture_stays(seed: int) -> None:
+    plain = read(THUMBNAILS[4 * seed]).pixels
+    fringed = DISTORTIONS["moire"](plain, 0.4, np.random.default_rng(seed))
+    before, after = (np.abs(each.astype(float) - plain).mean() for each in (fringed, without_fringes(fringed)))
+    assert after < 0.6 * before
+    assert np.array_equal(without_fringes(plain), plain)
+
+
+def test_grey_stripes_are_no_fringes() -> None:
+    """What rises and falls in all colours together belongs to the picture."""
+    wave = 128 + 60 * np.sin(np.arange(640) / 3)
+    stripes = np.broadcast_to(wave[None, :, None], (360, 640, 3)).astype(np.uint8)
+    assert np.array_equal(without_fringes(stripes), stripes)
+
+
+def test_corners_by_hand_come_in_any_order() -> None:
+    corners = frame(100, 60, 10, 20)
+    for order in ([0, 1, 2, 3], [2, 0, 3, 1], [3, 2, 1, 0]):
+        assert np.array_equal(quad_of(corners[order], (200, 300)).corners, corners)
+    with pytest.raises(ValueError, match="must lie in the picture, which is 300 wide and 200 high"):
+        quad_of(corners + 250, (200, 300))
+    with pytest.raises(ValueError, match="none inside the triangle"):
+        quad_of([(0, 0), (100, 0), (50, 20), (50, 100)], (200, 300))
+    assert facts(quad_of(corners, (200, 300)), (200, 300))["corners"][2] == [110.0, 80.0]
+
+
+def moved(x: float) -> Quad:
+    return Quad(frame(160, 90, x, 0), 0.9)
+
+
+def test_a_trembling_screen_stands_still() -> None:
+    rng = np.random.default_rng(0)
+    track, places = Track(), []
+    for _ in range(60):
+        track = track.follow(moved(rng.normal(0, 0.8)))
+        places.append(track.quad.corners[0, 0])
+    assert np.std(places[20:]) < 0.8 / 2
+
+
+def test_a_moving_screen_is_followed() -> None:
+    track = Track().follow(moved(0))
+    for x in range(0, 100, 5):
+        track = track.follow(moved(x))
+    assert abs(track.quad.corners[0, 0] - 95) < 8
+
+
+def test_one_wrong_frame_changes_nothing_and_two_do() -> None:
+    track = Track().follow(moved(0)).follow(moved(500))
+    assert track.quad.corners[0, 0] == 0
+    assert track.follow(moved(501)).quad.corners[0, 0] == 501
+    assert track.follow(moved(0)).quad.corners[0, 0] == 0
+
+
+def test_a_screen_out_of_sight_is_kept_for_a_while() -> None:
+    track = Track().follow(moved(0))
+    for _ in range(PATIENCE):
+        track = track.follow(None)
+        assert track.quad is not None
+    assert track.follow(None).quad is None
