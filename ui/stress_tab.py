@@ -258,7 +258,8 @@ def report(found: Attack) -> str:
         what = (
             f"**{before.label}** became **{now.label}**, {now.probability:.1%}, but not what was asked for. Allow more."
         )
-    return f"{what}\n\n{sentence(found).partition('; ')[2].capitalize()}"
+    size = sentence(found).partition("; ")[2]
+    return f"{what}\n\n{size[0].upper()}{size[1:]}"
 
 
 def views(found: Attack, classifier: Any, times: int) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ THEME = gr.themes.Soft(
 )
 
 CSS = """
-.gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: 1320px !important; margin: 0 auto !important; }
 #title h1 { margin: 0.2rem 0 0; }
 #title p { margin: 0 0 0.4rem; font-size: 1.05rem; }
 #samples { width: 0; min-width: 100% !important; overflow: hidden; }  /* the strip must not widen its column */
@@ -42,6 +42,7 @@ table.facts th, table.facts td { text-align: left; padding: 0.2rem 0.5rem 0.2rem
 .cards figure { margin: 0; }
 .cards img, .cards svg { width: 100%; height: auto; border-radius: 0.3rem; }
 .cards figcaption { font-size: 0.85rem; line-height: 1.35; padding: 0.2rem 0; }
+#dream img { width: 100%; height: 100%; object-fit: contain; }  /* larger than it is: every pixel was painted */
 #stress-run button { flex: 0 0 auto; }
 #cell .grid-container { grid-template-columns: repeat(3, 1fr); }  /* a picture and its two maps */
 #compare-run, #compare-report { align-items: center; }
