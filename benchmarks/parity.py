@@ -36,7 +36,7 @@ SAME = {
     "saliency": {},
     "gradient-x-input": {},
     "guided-backprop": {},
-    "integrated-gradients": {"steps": 128},
+    "integrated-gradients": {"steps": 64},
     "occlusion": {"patch": 32, "stride": 32},
 }
 POSITIVE = {"grad-cam", "grad-cam++", "layer-cam"}  # the peers keep the positive part only

@@ -27,6 +27,7 @@ from benchmarks import machine
 from benchmarks.peers import MODULES, PEERS, installed, missing, network_of, options_of, versions
 from explain import METHODS, explain
 from models import load
+from models.engine import write_atomically
 from models.picture import read, resize
 
 ROOT = Path(__file__).parents[1]
@@ -101,29 +102,41 @@ def _status(field: str) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith(field)))
 
 
-def row(method: str, repeat: int, memory: bool) -> dict[str, object]:
-    """One method's figures."""
-    took = seconds(method, repeat)
-    fastest = min((who for who in took if who != OURS), key=lambda who: took[who])
+def row(method: str) -> dict[str, object]:
+    """What does not have to be measured."""
     return {
-        "method": method,
-        "budget": METHODS[method].cost,
+        "cost": METHODS[method].cost,
         "options": options_of(method),
-        "seconds": took,
-        "fastest_peer": fastest,
-        "ratio": took[fastest] / took[OURS],
         "target": TARGETS.get(method, 1.0),
-        "peak_mb": {who: peak(method, who) for who in took} if memory else {},
+        "seconds": {},
+        "peak_mb": {},
     }
 
 
+def line(method: str, found: dict) -> str:
+    """A line of the table."""
+    took, peaks = found["seconds"], found["peak_mb"]
+    theirs = {who: seconds for who, seconds in took.items() if who != OURS}
+    ratio = min(theirs.values()) / took[OURS] if theirs else float("nan")
+    cells = [
+        method,
+        f"{1000 * took[OURS]:.0f}" if took else "",
+        ", ".join(f"{who} {1000 * seconds:.0f}" for who, seconds in theirs.items()),
+        f"{ratio:.1f}",
+        f"{found['target']:.1f}",
+        f"{peaks[OURS]:.0f}" if peaks else "",
+        ", ".join(f"{who} {peak:.0f}" for who, peak in peaks.items() if who != OURS),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
-    """Print the table, one method after the other, and write the JSON."""
+    """Measure, one method after the other, write the JSON, and print the table of all that it holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--methods", nargs="+", choices=list(PEERS), default=list(PEERS), metavar="NAME")
+    parser.add_argument("--json", type=Path, help="kept there, and added to what it holds")
+    parser.add_argument("--methods", nargs="*", choices=list(PEERS), default=list(PEERS), metavar="NAME")
     parser.add_argument("--repeat", type=int, default=25, help="turns of the quick methods; slow ones get three")
-    parser.add_argument("--no-memory", action="store_true", help="leave out the peaks, which take a process each")
+    parser.add_argument("--only", choices=("time", "memory"), help="measure one of the two")
     parser.add_argument("--peak", nargs=2, metavar=("METHOD", "WHO"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
@@ -133,32 +146,27 @@ def main() -> None:
         print(missing())
     if not any(map(installed, MODULES)):
         sys.exit("There is nobody to compare with.")
-    memory = not arguments.no_memory and Path("/proc/self/clear_refs").exists()
-    print(f"{machine.describe()}, {versions()}\n{MODEL}, 224x224, equal budgets; ms and peak MB above what is loaded\n")
-    print(
-        f"| method | {OURS} ms | peers ms | times the fastest | wanted | MB | peers MB |\n|---|--:|---|--:|--:|--:|---|"
-    )
-    rows = []
+    facts = {"machine": machine.describe(), "peers": versions(), "model": MODEL, "rows": {}}
+    if arguments.json and arguments.json.exists():
+        facts["rows"] = json.loads(arguments.json.read_text(encoding="utf-8"))["rows"]
+    rows: dict = facts["rows"]  # type: ignore[assignment]
     for method in arguments.methods:
         if len(contenders(method)) == 1:
             continue
-        found = row(method, arguments.repeat, memory)
-        rows.append(found)
-        print(_line(found), flush=True)
-    if arguments.json:
-        facts = {"machine": machine.describe(), "peers": versions(), "model": MODEL, "rows": rows}
-        arguments.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-
-
-def _line(found: dict) -> str:
-    took, peaks = found["seconds"], found["peak_mb"]
-    theirs = ", ".join(f"{who} {1000 * took[who]:.0f}" for who in took if who != OURS)
-    held = ", ".join(f"{who} {peaks[who]:.0f}" for who in peaks if who != OURS)
-    ours = f"{peaks[OURS]:.0f}" if peaks else ""
-    return (
-        f"| {found['method']} | {1000 * took[OURS]:.0f} | {theirs} | {found['ratio']:.1f} | {found['target']:.1f} "
-        f"| {ours} | {held} |"
-    )
+        found = rows[method] = row(method) | {
+            name: rows.get(method, {}).get(name, {}) for name in ("seconds", "peak_mb")
+        }
+        if arguments.only != "memory":
+            found["seconds"] = seconds(method, arguments.repeat)
+        if arguments.only != "time" and Path("/proc/self/clear_refs").exists():
+            found["peak_mb"] = {who: peak(method, who) for who in contenders(method)}
+        if arguments.json:
+            write_atomically(arguments.json, json.dumps(facts, indent=1).encode())
+    print(f"{machine.describe()}, {versions()}\n{MODEL}, 224x224, equal budgets; peak MB above what is loaded\n")
+    print("| method | ours, ms | peers, ms | times the fastest | wanted | ours, MB | peers, MB |")
+    print("|---|--:|---|--:|--:|--:|---|")
+    for method in filter(rows.__contains__, PEERS):
+        print(line(method, rows[method]))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from explain.baseline import baseline
+from explain.masks import blend
 from explain.registry import Step, register
 from explain.view import View
 from models.engine import BATCH
@@ -159,7 +160,7 @@ def eigen_cam(view: View, target: np.ndarray) -> np.ndarray:
         projected = vectors[:, -1] * np.sqrt(max(squares[-1], 0))
     else:
         projected = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
-    sign = -1 if projected @ hires_cam(view, target).ravel() < 0 else 1
+    sign = -1 if projected @ hires_cam(view, target).raw.ravel() < 0 else 1
     return (sign * projected).reshape(view.features.shape[:2])
 
 
@@ -184,14 +185,14 @@ def score_cam(view: View, target: np.ndarray, *, channels: int = 64, fill: str =
     spread = view.features.std((0, 1))
     chosen = np.argsort(-spread, kind="stable")[: channels or None]
     chosen = chosen[spread[chosen] > 0]  # a channel that is everywhere the same shows nothing
-    lowest = view.scores(empty[None], target)[0]
+    shown, lowest = view.canvas - empty, view.scores(empty[None], target)[0]
     raw = np.zeros(view.features.shape[:2], np.float32)
     if not chosen.size:
         yield Step(raw)
     for start in range(0, len(chosen), BATCH):
         some = view.features[..., chosen[start : start + BATCH]]
-        masks = np.stack([_unit(resample(channel, view.geometry.canvas)) for channel in np.moveaxis(some, -1, 0)])
-        found = view.scores(empty + masks[..., None] * (view.canvas - empty), target)
+        masks = (_unit(resample(channel, view.geometry.canvas)) for channel in np.moveaxis(some, -1, 0))
+        found = view.scores(np.stack([blend(empty, shown, mask) for mask in masks]), target)
         raw = raw + some @ (found - lowest)
         yield Step(raw, min(start + BATCH, len(chosen)) / len(chosen))
 

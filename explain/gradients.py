@@ -131,7 +131,7 @@ def integrated_gradients(view: View, target: np.ndarray, *, steps: int = 32, bas
         for begin in range(0, steps, BATCH):
             chosen = order[begin : begin + BATCH]
             points = start + nodes[chosen, None, None, None].astype(np.float32) * way
-            total += np.tensordot(weights[chosen], view.gradient(points, target).astype(np.float64), 1)
+            total += np.einsum("n,nhwc->hwc", weights[chosen], view.gradient(points, target))
             used += weights[chosen].sum()
             added = (way * total / used).sum(-1)
             done = index + (begin + len(chosen)) / steps

@@ -35,10 +35,9 @@ class Grid:
 
     def paint(self, values: np.ndarray) -> np.ndarray:
         """Values (n, K) of the cells at every pixel: (n, height, width)."""
-        cells = values.reshape(-1, self.rows, self.columns).transpose(1, 2, 0).astype(np.float32)
         kind = cv2.INTER_LINEAR if self.soft else cv2.INTER_NEAREST_EXACT
-        painted = cv2.resize(np.ascontiguousarray(cells), self.size[::-1], interpolation=kind)
-        return painted.reshape(*self.size, -1).transpose(2, 0, 1)
+        cells = np.ascontiguousarray(values, np.float32).reshape(-1, self.rows, self.columns)
+        return np.stack([cv2.resize(one, self.size[::-1], interpolation=kind) for one in cells])
 
 
 @dataclass(frozen=True)
@@ -70,17 +69,24 @@ def grid(view: View, cells: int, soft: bool) -> Grid:
 def scores(view: View, target: np.ndarray, cells: Cells, masks: np.ndarray, empty: np.ndarray) -> np.ndarray:
     """The score (N,) of the picture under masks (N, K) in [0, 1], with `empty` (h, w, 3) where it is hidden."""
     top, left, height, width = view.geometry.box
-    inside = (slice(None), slice(top, top + height), slice(left, left + width))
-    behind = empty[inside[1:]]
-    shown = view.canvas[inside[1:]] - behind
+    inside = slice(top, top + height), slice(left, left + width)
+    behind = empty[inside]
+    shown = view.canvas[inside] - behind
     batch = np.repeat(view.canvas[None], min(BATCH, len(masks)), 0)
     found = []
     for start in range(0, len(masks), BATCH):
-        chunk = cells.paint(masks[start : start + BATCH])
-        np.multiply(shown, chunk[..., None], out=batch[: len(chunk)][inside])
-        batch[: len(chunk)][inside] += behind
+        chunk = masks[start : start + BATCH]
+        for canvas, painted in zip(batch, cells.paint(chunk), strict=False):  # the last chunk may be shorter
+            canvas[inside] = blend(behind, shown, painted)
         found.append(view.scores(batch[: len(chunk)], target))
     return np.concatenate(found)
+
+
+def blend(behind: np.ndarray, shown: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """behind + mask * shown, for pixels (h, w, 3) and a mask (h, w), all float32."""
+    three = cv2.merge((mask,) * 3)  # five times as quick as having NumPy repeat it for each colour
+    np.multiply(shown, three, out=three)
+    return np.add(three, behind, out=three)
 
 
 def to_canvas(view: View, inside: np.ndarray) -> np.ndarray:
