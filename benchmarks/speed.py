@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "samples" / "photos" / "cat.jpg"
 MODEL = "mobilenet_v2"
 OURS = "thumbscope"
-SPAN = 8.0  # seconds that one contender gets; slow ones are measured three times even so
+SPAN, LEAST = 8.0, 2  # seconds that one contender gets, and turns that the slow ones get even so
 TARGETS = {
     **dict.fromkeys(("grad-cam", "grad-cam++", "layer-cam"), 5.0),
     **dict.fromkeys(("occlusion", "rise", "hsic", "sobol", "score-cam", "lime"), 2.5),
@@ -63,14 +63,13 @@ def prepare(method: str, who: str) -> Callable[[], np.ndarray]:
 def seconds(method: str, repeat: int) -> dict[str, float]:
     """The median seconds of each contender, in turns so that whatever else the machine does hits all alike."""
     works = {who: prepare(method, who) for who in contenders(method)}
-    slowest = 0.0
     for work in works.values():
         work()  # traces
-        start = time.perf_counter()
-        work()
-        slowest = max(slowest, time.perf_counter() - start)
     times: dict[str, list[float]] = {who: [] for who in works}
-    for _ in range(max(3, min(repeat, int(SPAN / slowest)))):
+    begin = time.perf_counter()
+    for turn in range(repeat):
+        if turn >= LEAST and time.perf_counter() - begin > SPAN * len(works):
+            break
         for who, work in works.items():
             start = time.perf_counter()
             work()
@@ -135,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="kept there, and added to what it holds")
     parser.add_argument("--methods", nargs="*", choices=list(PEERS), default=list(PEERS), metavar="NAME")
-    parser.add_argument("--repeat", type=int, default=25, help="turns of the quick methods; slow ones get three")
+    parser.add_argument("--repeat", type=int, default=25, help="turns of the quick methods; slow ones get two")
     parser.add_argument("--only", choices=("time", "memory"), help="measure one of the two")
     parser.add_argument("--peak", nargs=2, metavar=("METHOD", "WHO"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
