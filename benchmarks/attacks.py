@@ -22,7 +22,8 @@ from PIL import Image
 from benchmarks import machine
 from benchmarks.accuracy import Labelled, read_folder
 from explain.adversarial import attack, targets
-from models import DEFAULT, MODELS, Classifier, load
+from models import DEFAULT, Classifier, load
+from models.embedded import ARCHITECTURES, _weights, build
 from models.picture import read
 
 LIMIT, STEPS = 2, 10
@@ -61,7 +62,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default=DEFAULT, choices=[name for name, facts in MODELS.items() if facts.embedded])
+    parser.add_argument("--model", default=DEFAULT, choices=list(ARCHITECTURES))
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--peer", action="store_true", help="against Foolbox instead")
     arguments = parser.parse_args()
@@ -111,8 +112,6 @@ def _beside_foolbox(classifier: Classifier, pictures: list[Labelled]) -> None:
     import tensorflow as tf
     from foolbox import TensorFlowModel
     from foolbox.attacks import LinfPGD
-
-    from models.embedded import ARCHITECTURES, _weights, build
 
     network = build(ARCHITECTURES[classifier.name], _weights(classifier.name))
     logits = tf.function(lambda batch: network(batch, training=False)[1])  # traced, or it would be slower still

@@ -13,7 +13,8 @@ from PIL import Image
 
 from benchmarks import machine
 from explain.visualise import dream
-from models import DEFAULT, MODELS, load
+from models import DEFAULT, load
+from models.embedded import ARCHITECTURES
 
 CLASSES = (
     "tarantula", "goldfish", "hen", "espresso", "flamingo", "pineapple", "strawberry", "zebra", "school bus", "volcano",
@@ -22,7 +23,7 @@ CLASSES = (
 
 def main() -> None:
     """Print the table."""
-    embedded = [name for name, facts in MODELS.items() if facts.embedded]
+    embedded = list(ARCHITECTURES)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEFAULT, choices=embedded, help="who paints")
     parser.add_argument("--out", type=Path, help="folder for the pictures")
