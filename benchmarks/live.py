@@ -26,7 +26,7 @@ from tests.browser.conftest import ROOT as REPOSITORY
 SIZE = (960, 540)
 BLOCK = 24  # pixels
 BITS = 7
-SCENE = 1003
+SCENE = 1005
 
 # Reads the number off a picture as it is shown, and notes when each was first seen in the camera and in the overlay.
 WATCH = """

@@ -26,14 +26,18 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.scenes import KINDS, Scene, compose, pictures
-from capture import LEAST, SIDE, evidence, lines, quads, search
+from capture import LEAST, SIDE, evidence, lines, quads, rectify, search
+from models import DEFAULT, load
 from models.distortions import DISTORTIONS
+from models.embeddings import augment, embed
 from models.engine import write_atomically
 from models.picture import read
+from models.train import fit as fit_head
 from samples import ROOT
 
 FIT_SEED = 100_000
 FIT_SCENES = 700
+VIEWS = 3  # augmentations of each thumbnail the channel classifier learns from
 HIDDEN = 32
 EPOCHS = 6
 VARIANTS = 5  # of each plain picture, beside itself
@@ -118,6 +122,28 @@ def real(folder: Path) -> str:
         found = "nothing found" if quad is None else f"IoU {iou(quad.corners, np.array(marked['corners'])):.3f}"
         lines_.append(f"{name}: {found}")
     return "\n".join(lines_)
+
+
+def channels(thumbnails: Sequence[Path], backgrounds: Sequence[Path], seeds: Iterable[int]) -> str:
+    """Accuracy of a classifier of the thumbnails' folders, trained on every second of them, on the others: photographed,
+    rectified where a screen is found, and as they were."""
+    labels = sorted({path.parent.name for path in thumbnails})
+    backbone, rng = load(DEFAULT), np.random.default_rng(0)
+    views = [[read(path).pixels] for path in thumbnails[::2]]
+    for view in views:
+        view += augment(view[0], VIEWS, rng)
+    vectors = embed(backbone, (pixels for view in views for pixels in view))
+    truth = [labels.index(path.parent.name) for path in thumbnails[::2]]
+    trained = fit_head(backbone, vectors.reshape(len(views), 1 + VIEWS, -1), truth, labels)
+    right = []
+    for seed in seeds:
+        scene = compose(seed, thumbnails[1::2], backgrounds[1::2])
+        quad = search(scene.pixels).quad
+        upright = scene.pixels if quad is None else rectify(scene.pixels, quad)
+        seen = (scene.pixels, upright, read(scene.thumbnail).pixels)
+        right.append([trained.predict(pixels, 1)[0].label == scene.thumbnail.parent.name for pixels in seen])
+    raw, rectified, original = 100 * np.mean(right, axis=0)
+    return f"{len(right)} scenes, photographed {raw:.1f} %, rectified {rectified:.1f} %, original {original:.1f} %"
 
 
 # --- Fitting ------------------------------------------------------------------
@@ -217,6 +243,12 @@ def main() -> None:
     parser.add_argument("--quads", type=Path, help="folder of photographs with corners.json")
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0, help="of the first scene")
+    parser.add_argument(
+        "--channels",
+        type=int,
+        metavar="N",
+        help="classify the thumbnails' folders in so many scenes, raw and rectified",
+    )
     parser.add_argument("--fit", action="store_true", help="make capture/evidence.npz first")
     asked = parser.parse_args()
     thumbnails = [path for path in pictures(asked.thumbnails) if not path.name.endswith(".mask.png")]
@@ -236,6 +268,9 @@ def main() -> None:
     print(f"a search of 1280x720 takes {milliseconds(timed):.1f} ms (least confidence {LEAST})")
     if asked.quads:
         print(real(asked.quads))
+    if asked.channels:
+        seeds = range(asked.seed, asked.seed + asked.channels)
+        print("channel classifier, accuracy:", channels(thumbnails, backgrounds, seeds))
 
 
 if __name__ == "__main__":

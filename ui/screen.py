@@ -89,12 +89,12 @@ def build(session: gr.State, picture: Any) -> tuple[gr.State, Callable[[Any], No
         note = gr.Markdown(elem_id="screen-note")
         with gr.Row():
             photograph = gr.Image(
-                interactive=False, label="Photograph", elem_id="screen-photo", buttons=[], format="jpeg", min_width=150,
-                height=180,
+                interactive=False, show_label=False, elem_id="screen-photo", buttons=[], format="jpeg", min_width=260,
+                height=180, alt_text="The photograph, with the corners of the screen",
             )  # fmt: skip
             upright = gr.Image(
-                interactive=False, label="Explained", elem_id="screen-upright", buttons=[], format="jpeg", min_width=150,
-                height=180,
+                interactive=False, show_label=False, elem_id="screen-upright", buttons=[], format="jpeg", min_width=150,
+                height=180, alt_text="What is explained",
             )  # fmt: skip
         toggle = gr.Button("", size="sm", elem_id="screen-toggle")
     mark = gr.Button("Is there a screen in it? Mark its corners", size="sm", visible=False, elem_id="screen-mark")

@@ -22,7 +22,7 @@ from tests.browser.test_explain_tab import download, give, wait_for_status
 def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Path]:
     """A photograph of a screen."""
     thumbnails = [path for path in pictures(ROOT / "thumbnails") if path.suffix == ".jpg"]
-    made = compose(1003, thumbnails, pictures(ROOT / "photos"))
+    made = compose(1005, thumbnails, pictures(ROOT / "photos"))
     path = tmp_path_factory.mktemp("photograph") / "screen.png"
     Image.fromarray(made.pixels).save(path)
     return made, path
@@ -79,14 +79,19 @@ def test_a_screen_is_found_corrected_and_passed_over(visit: Callable, scene: tup
         corners = np.array(facts["parameters"]["screen"]["corners"])
         assert np.abs(corners - made.corners).max() < 12
 
-        box = page.locator("#screen-photo img").bounding_box()
+        photograph = page.locator("#screen-photo img")
+        box = photograph.bounding_box()
         assert box is not None
         scale = min(box["width"] / 1280, box["height"] / 720)  # the picture is fitted into its place
-        edge = np.array([(box["width"] - 1280 * scale) / 2 + box["x"], (box["height"] - 720 * scale) / 2 + box["y"]])
-        x, y = edge + corners[0] * scale
-        page.mouse.click(x, y)
+
+        def tap(x: float, y: float) -> None:
+            left, top = (box["width"] - 1280 * scale) / 2, (box["height"] - 720 * scale) / 2
+            photograph.click(position={"x": left + x * scale, "y": top + y * scale})
+
+        x, y = corners[0]
+        tap(x, y)
         expect(page.locator("#screen-note")).to_contain_text("Now tap where this corner belongs", timeout=20_000)
-        page.mouse.click(x + 40 * scale, y + 40 * scale)
+        tap(x + 40, y + 40)
         expect(page.locator("#screen-note")).to_contain_text("The corner was moved", timeout=20_000)
         for _ in range(50):
             moved = np.array(json.loads(download(page, "json"))["parameters"]["screen"]["corners"])
