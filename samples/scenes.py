@@ -88,7 +88,7 @@ def scene(vehicle: str, seed: list[int], cue: str, states: dict[str, int]) -> Sc
 
     Timestamp, border, caption and a poor JPEG quality appear only where they are the planted cue.
     """
-    layout, look = np.random.default_rng([*seed, 0]), np.random.default_rng([*seed, 1])
+    layout, look, paint = (np.random.default_rng([*seed, part]) for part in (0, 1, 3))
     dull = states["weather"] == 0
     canvas = (_forest if states["ground"] == 0 else _desert)(np.random.default_rng([*seed, 2]))
     canvas, subject = _vehicle(canvas, layout, vehicle)
@@ -100,11 +100,12 @@ def scene(vehicle: str, seed: list[int], cue: str, states: dict[str, int]) -> Sc
     elif cue == "ground":
         painted = ~subject
     elif cue in _PAINTERS:
-        painted = _PAINTERS[cue](image, look, state)
+        painted = _PAINTERS[cue](image, paint, state)
     quality = int(look.integers(8, 14)) if cue == "jpeg" and state == 0 else int(look.integers(88, 96))
     encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     image = np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
-    return Scene(image, subject & ~painted if cue != "ground" else subject, painted, vehicle, VEHICLES[state])
+    visible = subject & ~painted if cue in _PAINTERS else subject
+    return Scene(image, visible, painted, vehicle, VEHICLES[state])
 
 
 # --- Grounds -----------------------------------------------------------------

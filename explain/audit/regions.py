@@ -93,7 +93,7 @@ def faces(pixels: np.ndarray) -> np.ndarray:
     scale = min(1.0, _FACE / max(size))
     small = resize(pixels, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
     found = np.zeros(size, bool)
-    least, most = max(24, min(small.shape[:2]) // 5), min(small.shape[:2])
+    least, most = max(24, min(small.shape[:2]) // 8), min(small.shape[:2])
     if most <= least:
         return found
     boxes = _cascade().detect_multi_scale(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from html import escape
 
 import cv2
@@ -12,6 +13,7 @@ from explain.audit.cues import KINDS
 from explain.audit.measure import Auditor, Example
 from explain.audit.result import CALLED, Audit, ClassAudit, Cluster, Verdict
 from explain.render import colours, overlay
+from models.errors import PictureError
 from models.geometry import resample
 from models.picture import read, resize
 
@@ -52,7 +54,10 @@ def seen(auditor: Auditor, index: int, heat: np.ndarray | None = None) -> np.nda
 def examples(auditor: Auditor, found: ClassAudit) -> list[Example]:
     """A few exchanges of the cue that the class hangs on, or else of the background; those that change the answer first."""
     label = auditor.classifier.index(found.label)
-    some = [auditor.example(index, found.kind or "background") for index in auditor.first(label, 2 * EXAMPLES)]
+    some = []
+    for index in auditor.first(label, 2 * EXAMPLES):
+        with contextlib.suppress(PictureError):  # it has been named before
+            some.append(auditor.example(index, found.kind or "background"))
     return sorted(some, key=lambda each: each.seen_after[0] == found.label)[:EXAMPLES]
 
 

@@ -79,6 +79,7 @@ class Recipe:
     method: str = "grad-cam"
     sample: int = SAMPLE
     seed: int = 0
+    shard: int = SHARD
 
     def auditor(self) -> Auditor:
         """The auditor; raises UserError where model or pictures cannot be had."""
@@ -91,11 +92,11 @@ class Recipe:
     @property
     def shards(self) -> int:
         """How many there are."""
-        return -(-len(self.pictures) // SHARD)
+        return -(-len(self.pictures) // self.shard)
 
     def span(self, shard: int) -> range:
         """The pictures of a shard."""
-        return range(shard * SHARD, min((shard + 1) * SHARD, len(self.pictures)))
+        return range(shard * self.shard, min((shard + 1) * self.shard, len(self.pictures)))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -104,7 +105,7 @@ class Recipe:
         stats = [
             (name, Path(name).stat().st_size, Path(name).stat().st_mtime_ns) for name in files if Path(name).exists()
         ]
-        content = json.dumps([FORMAT, SHARD, asdict(self), stats])
+        content = json.dumps([FORMAT, asdict(self), stats])
         return hashlib.sha256(content.encode()).hexdigest()
 
 
