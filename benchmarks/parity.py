@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -73,7 +74,7 @@ def main() -> None:
     if not any(map(installed, MODULES)):
         sys.exit("There is nobody to compare with.")
     print(f"{machine.describe()}, {versions()}\n\n| method | peer | least | mean | |\n|---|---|--:|--:|---|")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for method in SAME:
         for peer in filter(installed, PEERS[method]):
             found = correlations(method, peer)
