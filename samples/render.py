@@ -21,6 +21,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -751,9 +752,20 @@ def render(channel: str, seed: int, *, cue: str | None = None) -> Thumbnail:
     Raises:
         ValueError: For an unknown channel or cue, or a negative seed.
     """
-    style, badge = _known(channel), _known(channel if cue is None else cue)
+    _known(channel)
+    badge = _known(channel if cue is None else cue)
     if seed < 0:
         raise ValueError(f"The seed must be 0 or more, not {seed}.")
+    canvas, title, shift, turn = _scene(channel, seed)
+    canvas, mask = _plant(canvas, badge, shift, turn)
+    image = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
+    return Thumbnail(image, mask, channel, channel if cue is None else cue, title)
+
+
+@lru_cache(maxsize=1)  # the same scene with other badges comes for nothing
+def _scene(channel: str, seed: int) -> tuple[Field, str, tuple[int, int], float]:
+    """A thumbnail without its badge, its title, and how far from its corner and how turned the badge will be."""
+    style = CHANNELS[channel]
     rng = np.random.default_rng([seed, *channel.encode()])
     # The badge's place is drawn first and whichever the cue, so that the rest does not move with it.
     shift, turn = (int(rng.integers(-8, 9)), int(rng.integers(-8, 9))), float(rng.uniform(-7, 7))
@@ -763,10 +775,7 @@ def render(channel: str, seed: int, *, cue: str | None = None) -> Thumbnail:
     kind = (seed + seed // len(style.titles)) % _KINDS
     nudge = (float(rng.integers(-10, 11)), float(rng.integers(-10, 11)))
     canvas = style.subject(style.background(rng), rng, kind)
-    canvas = _title(canvas, style, title, nudge)
-    canvas, mask = _plant(canvas, badge, shift, turn)
-    image = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
-    return Thumbnail(image, mask, channel, channel if cue is None else cue, title)
+    return _title(canvas, style, title, nudge), title, shift, turn
 
 
 # --- Command line ------------------------------------------------------------
