@@ -14,7 +14,7 @@ import gradio as gr
 import numpy as np
 
 from explain import METHODS, SMOOTH, Explanation, explain, stream, words
-from explain.render import COLORMAPS, colours, overlay, sheet
+from explain.render import COLORMAPS, colours, overlay, sheet, two_sided
 from models import DEFAULT, MODELS, UserError, load
 from samples import SAMPLES
 from ui import screen
@@ -24,6 +24,7 @@ from ui.session import PREDICTED, QUIET, SHARED, WORK, Runs, Session, classes, f
 VIEW = 960  # what is shown
 OPACITY = 0.6
 CANVASES = {"224": None, "336": 336, "448": 448, "672": 672}  # None is the network's own
+NOBODY = "no other"
 EMPTY = "Prediction and heatmap appear here as soon as there is a picture."
 
 
@@ -93,6 +94,10 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
                     list(CANVASES), value=next(iter(CANVASES)), label="Canvas", elem_id="canvas", min_width=130
                 )
                 smooth = gr.Dropdown(["", *SMOOTH], value="", label="Smoothing", elem_id="smooth", min_width=130)
+                against = gr.Dropdown(
+                    [NOBODY, *load(DEFAULT).labels], value=NOBODY, label="Rather than this class?", elem_id="against",
+                    min_width=180,
+                )  # fmt: skip
                 options = gr.Textbox(
                     defaults(next(iter(METHODS))), label="Options", info="name=value; Enter explains again",
                     elem_id="options", min_width=220,
@@ -114,9 +119,9 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
     def explains(event: Any, fn: Callable, inputs: list[Any]) -> None:
         event(fn, inputs, outputs, **WORK).then(**ready)
 
-    how = [model, method, options, canvas, smooth, colormap, opacity]
+    how = [model, method, options, canvas, smooth, against, colormap, opacity]
     arrived = [session, picture, *how]
-    reset = {"fn": None, "js": f"() => {json.dumps(PREDICTED)}", "outputs": target, **QUIET}
+    reset = {"fn": None, "js": f"() => {json.dumps([PREDICTED, NOBODY])}", "outputs": [target, against], **QUIET}
     picture.input(**reset)
     shows_screen(picture.input)
     explains(picture.input, run_new, arrived)
@@ -124,8 +129,9 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
     shows_screen(examples.load_input_event.then)
     explains(examples.load_input_event.then, run_new, arrived)
     changed = [session, picture, target, *how]
-    explains(partial(gr.on, [target.input, canvas.input, smooth.input, options.submit]), run, changed)
-    explains(model.input(classes, [session, model, target], target, queue=False, **QUIET).then, run, changed)
+    explains(partial(gr.on, [target.input, canvas.input, smooth.input, against.input, options.submit]), run, changed)
+    both = {"inputs": [session, model, target, against], "outputs": [target, against], "queue": False, **QUIET}
+    explains(model.input(contestants, **both).then, run, changed)
     explains(method.input(defaults, method, options, queue=False, **QUIET).then, run, changed)
     explains(bars.select(choose, outputs=target, queue=False, **QUIET).then, run, changed)
     explains(corners.change, run, changed)
@@ -137,7 +143,7 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
     )
     _endpoints(picture, model, method, colormap, opacity)
 
-    seen = {"inputs": [session, picture, model], "outputs": [model, picture, target], "queue": False, **QUIET}
+    seen = {"inputs": [session, picture, model], "outputs": [model, picture, target, against], "queue": False, **QUIET}
     opened = tab.select(catch_up, **seen)
     shows_screen(opened.then)
     explains(opened.then, run_if_new, arrived)
@@ -173,6 +179,7 @@ def run(
     options: str,
     canvas: str,
     smooth: str,
+    against: str,
     colormap: str,
     opacity: float,
 ) -> Iterator[tuple[Any, ...]]:
@@ -188,6 +195,7 @@ def run(
             picture = screen.seen(session, path)
             asked = METHODS[method].parse(pairs(options))
             looks: dict[str, Any] = {"canvas": CANVASES[canvas], "smooth": smooth}
+            looks["against"] = None if against == NOBODY else against
             if model in MODELS and not MODELS[model].embedded:
                 words = f"Getting {title(model)} ready; the first time it is downloaded."
                 yield gr.skip(), gr.skip(), words, gr.skip()
@@ -220,15 +228,21 @@ def run_if_new(session: Session, path: str | None, *how: Any) -> Iterator[tuple[
         yield from run_new(session, path, *how)
 
 
+def contestants(session: Session, model: str, target: str, against: str) -> tuple[Any, Any]:
+    """The classes of a model to choose from, for both sides."""
+    return classes(session, model, target), classes(session, model, against, NOBODY)
+
+
 def defaults(method: str) -> str:
     """A method's options as they can be typed."""
     return " ".join(f"{name}={value}" for name, value in METHODS[method].options.items())
 
 
-def catch_up(session: Session, path: str | None, model: str) -> tuple[Any, Any, Any]:
+def catch_up(session: Session, path: str | None, model: str) -> tuple[Any, Any, Any, Any]:
     """When the tab is opened: the picture chosen in another tab meanwhile, and the visitor's own models."""
     models = gr.Dropdown(session.choices(), value=model)
-    return (models, gr.skip(), gr.skip()) if session.path == path else (models, session.path, PREDICTED)
+    same = session.path == path
+    return (models, gr.skip(), gr.skip(), gr.skip()) if same else (models, session.path, PREDICTED, NOBODY)
 
 
 def view(session: Session, colormap: str, opacity: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -237,15 +251,21 @@ def view(session: Session, colormap: str, opacity: float) -> tuple[np.ndarray, n
     if shown.pixels is None or shown.found is None:
         return None
     pixels = within(shown.pixels, VIEW)
-    heatmap = shown.found.heatmap
+    found = shown.found
+    heatmap = found.heatmap if found.signed is None else found.signed
     if heatmap.shape != pixels.shape[:2]:
         heatmap = cv2.resize(heatmap, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    if found.signed is not None:
+        return pixels, two_sided(pixels, heatmap, opacity)
     return pixels, overlay(pixels, heatmap, colormap, opacity)
 
 
 def report(found: Explanation) -> str:
     """What was found, where, and what it took."""
     lines = [f"**{found.label}**, {found.probability:.1%}. {words.where(found.heatmap)}"]
+    if found.against:
+        other = f"**{found.against.label}**, {found.against.probability:.1%}"
+        lines[0] = f"**{found.label}**, {found.probability:.1%} (orange), rather than {other} (blue)."
     method, model = METHODS[found.method].title, title(found.model)
     state = "" if found.progress == 1 else f"{found.progress:.0%} done, "
     error = "" if found.error is None else f", estimated error {found.error:.0%}"

@@ -84,6 +84,27 @@ def test_any_class_can_be_asked_for(page: Page) -> None:
     wait_for_status(page, "French horn")
 
 
+def test_one_class_rather_than_another(page: Page) -> None:
+    give(page, CAT)
+    wait_for_status(page, "Egyptian cat")
+    plain = overlay_source(page)
+    page.locator("#more button").first.click()
+    page.locator("#against input").click()
+    page.keyboard.type("tiger c")
+    page.get_by_role("option", name="tiger cat", exact=True).click()
+    wait_for_status(page, re.compile(r"Egyptian cat, [\d.]+% \(orange\), rather than tiger cat, [\d.]+% \(blue\)"))
+    assert overlay_source(page) != plain
+    for _ in range(50):
+        if (json.loads(download(page, "json"))["against"] or {}).get("label") == "tiger cat":
+            break
+    else:
+        pytest.fail("the facts do not say what it was set against")
+    page.locator("#picture button[aria-label='Remove Image']").click()
+    give(page, COFFEE)
+    wait_for_status(page, "espresso")
+    expect(page.locator("#against input")).to_have_value("no other")
+
+
 def test_a_sample_is_one_click(page: Page) -> None:
     page.locator("#samples button.gallery-item").nth([s.path.name for s in SAMPLES].index("coffee.jpg")).click()
     wait_for_status(page, "espresso")
