@@ -310,7 +310,7 @@ MUTANTS = (
         GEOMETRY,
         "grid = cv2.resize(grid, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)",
         'grid = __import__("scipy.ndimage").ndimage.zoom(grid, (height / len(grid), width / len(grid[0])), order=1)',
-        "models/test_geometry.py",
+        "models/test_geometry.py::test_a_cell_lands_on_its_own_pixels",
     ),
     Mutant(
         "maps shrunk without averaging",
