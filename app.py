@@ -16,7 +16,7 @@ import_gradio()
 import gradio as gr
 from starlette.middleware import Middleware
 
-from ui import compare_tab, dream_tab, explain_tab, live_tab, stress_tab, train_tab, warm
+from ui import audit_tab, compare_tab, dream_tab, explain_tab, live_tab, stress_tab, train_tab, warm
 from ui.guard import Guard
 from ui.picture_input import PAGE_JS
 from ui.session import Session
@@ -36,6 +36,8 @@ with gr.Blocks(title="Thumbscope", analytics_enabled=False, fill_width=True, del
             live_tab.build(session, tab, tabs, open_in_explain)
         with gr.Tab("Train", id="train"):
             train_tab.build(session, tabs)
+        with gr.Tab("Audit", id="audit") as tab:
+            audit_tab.build(session, tab, open_in_explain)
         with gr.Tab("Stress", id="stress") as tab:
             stress_tab.build(session, tab)
         with gr.Tab("Dream", id="dream") as tab:

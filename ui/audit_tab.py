@@ -25,8 +25,8 @@ from ui.session import LONG, QUIET, WORK, Runs, Session
 from ui.train_tab import NAME, ZIP_BYTES, Training
 
 SIDE = 224
-TRAINED, HELD = 40, 16  # pictures a class of the planted sets
-SAMPLE = 16  # pictures a class whose cues are exchanged on the page
+TRAINED, HELD = 40, 10  # pictures a class of the planted sets
+SAMPLE = 10  # pictures a class whose cues are exchanged on the page
 MOST = 2000  # pictures of a zip; more are for the command line
 MEMBERS = 24  # pictures of a group that are shown
 STORY = "Tank story"
@@ -54,7 +54,7 @@ class Audited:
 
 def build(session: gr.State, tab: gr.Tab, open_in_explain: Callable[[Any], None]) -> None:
     """Lay the tab out inside its context and bind its events. `open_in_explain`: what the Explain tab's `build` returns."""
-    with gr.Row(equal_height=True, elem_id="story"):
+    with gr.Row(elem_id="story"):
         with gr.Column(scale=4, min_width=320):
             told = gr.Markdown(telling(0), elem_id="story-text")
             onward = gr.Button("Begin the tank story", variant="primary", elem_id="story-next")
@@ -94,22 +94,24 @@ def build(session: gr.State, tab: gr.Tab, open_in_explain: Callable[[Any], None]
         with gr.Row():
             with gr.Column(scale=6, min_width=320):
                 about = gr.Markdown(elem_id="audit-about")
+                exchange = gr.Markdown(elem_id="audit-exchange")
                 exchanged = gr.Gallery(
-                    label="Exchanged", columns=3, height="auto", allow_preview=False, interactive=False, format="jpeg",
+                    show_label=False, columns=3, height="auto", allow_preview=False, interactive=False, format="jpeg",
                     elem_id="audit-exchanged", elem_classes="captioned", buttons=[],
                 )  # fmt: skip
             with gr.Column(scale=6, min_width=320):
+                gr.Markdown("**Groups of heatmaps.** Click one to see its pictures; click a picture to explain it.")
                 groups = gr.Gallery(
-                    label="Groups of heatmaps. Click one to see its pictures.", columns=3, height="auto", allow_preview=False,
-                    interactive=False, format="jpeg", elem_id="audit-groups", elem_classes="captioned", buttons=[],
+                    show_label=False, columns=3, height="auto", allow_preview=False, interactive=False, format="jpeg",
+                    elem_id="audit-groups", elem_classes="captioned", buttons=[],
                 )  # fmt: skip
                 inside = gr.Gallery(
-                    label="Its pictures. Click one to explain it.", columns=4, height="auto", allow_preview=False,
-                    interactive=False, format="jpeg", visible=False, elem_id="audit-members", buttons=[],
+                    show_label=False, columns=4, height="auto", allow_preview=False, interactive=False, format="jpeg",
+                    visible=False, elem_id="audit-members", buttons=[],
                 )  # fmt: skip
 
     instant: dict[str, Any] = {"queue": False, **QUIET}
-    details = [about, exchanged, groups, inside]
+    details = [about, exchange, exchanged, groups, inside]
     tab.select(lambda session, model: gr.Dropdown(session.choices(), value=model), [session, model], model, **instant)
     onward.click(tell, session, [told, shown, onward], **LONG, show_progress_on=told)
     pictures.input(asked, pictures, [model, archive], **instant)
@@ -145,14 +147,14 @@ def trained(scenes: list[Scene], name: str) -> Classifier:
     )
 
 
-def audits(classifier: Classifier, scenes: list[Scene]) -> Auditor:
+def audits(classifier: Classifier, scenes: list[Scene], sample: int = SAMPLE) -> Auditor:
     """An auditor that knows where the vehicles are."""
     return Auditor(
         classifier,
         [scene.image for scene in scenes],
         [scene.vehicle for scene in scenes],
         subjects=[scene.subject for scene in scenes],
-        sample=SAMPLE,
+        sample=sample,
     )
 
 
@@ -164,9 +166,7 @@ def scenes(cue: str, correlation: float, count: int, seed: int) -> list[Scene]:
 
 def telling(step: int, *figures: str) -> str:
     """The story so far: all steps, and the words of this one."""
-    marks = " → ".join(
-        f"**{number}. {name}**" if number == step else f"{number}. {name}" for number, name in enumerate(STEPS, 1)
-    )
+    marks = " → ".join(f"**{name}**" if number == step else name for number, name in enumerate(STEPS, 1))
     words = {
         0: "An army, it is told, had a network learn to find tanks. It never failed, until it was used: its pictures of tanks "
         "had been taken under clouds, and it had learned the weather. In five steps, see it happen, and see it found out.",
@@ -189,7 +189,7 @@ def tell(session: Session) -> Iterator[tuple[Any, ...]]:
     with memory.runs.turn() as superseded:
         memory.step = memory.step % len(STEPS) + 1
         step = memory.step
-        yield f"### The tank story\n{step}. {STEPS[step - 1]} ...", gr.skip(), gr.Button(interactive=False)
+        yield f"### The tank story\n{STEPS[step - 1]} ...", gr.skip(), gr.Button(interactive=False)
         if step == 1 or memory.story is None:
             memory.story = session.models[STORY] = trained(scenes("ground", 1.0, TRAINED, 0), STORY)
         classifier = memory.story
@@ -207,7 +207,7 @@ def tell(session: Session) -> Iterator[tuple[Any, ...]]:
                 for at in (0, 1, 2, 3, HELD, HELD + 1, HELD + 2, HELD + 3)
             ]
         elif step == 3:
-            auditor = audits(classifier, held)
+            auditor = audits(classifier, held, 0)
             rows, _ = auditor.measure(range(len(held)))
             on, covers = (float(np.nanmean(rows[name][:, -1])) for name in ("share", "area"))
             figures = (f"{1 - on:.0%}", f"{on:.0%}", f"{covers:.0%}")
@@ -274,9 +274,8 @@ def run(session: Session, pictures: str, model: str, archive: str | None) -> Ite
                 yield f"{done} of {total} pictures ...", same, same, same, same, same
             found = summarise(auditor, iter(chunks))
             memory.auditor, memory.found = auditor, found
-            mark = {"clean": "✅", "suspect": "🔎", "shortcut": "🚨"}[found.verdict]
             left = f" {len(found.refused)} could not be read." if found.refused else ""
-            text = f"## {mark} {found.sentence}\n{found.pictures} pictures, {found.accuracy:.1%} told right. {probed(found)}{left}"
+            text = f"### {found.sentence}\n{found.pictures} pictures, {found.accuracy:.1%} told right. {probed(found)}{left}"
             worst = max(found.classes, key=lambda each: ("clean", "suspect", "shortcut").index(each.verdict))
             choice = gr.Radio([each.label for each in found.classes], value=worst.label)
             yield text, hidden, gr.Column(visible=True), overview(found), reliances(found), choice
@@ -317,7 +316,7 @@ def closer(session: Session, label: str | None) -> tuple[Any, ...]:
     """A class: what was found, its exchanges and its groups."""
     memory = session.of(Audited)
     if memory.found is None or memory.auditor is None or label is None:
-        return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        return (gr.skip(),) * 5
     numbers = [each.label for each in memory.found.classes]
     memory.chosen = numbers.index(label)
     found = memory.found.classes[memory.chosen]
@@ -330,8 +329,8 @@ def closer(session: Session, label: str | None) -> tuple[Any, ...]:
     for number, group in enumerate(found.clusters, 1):
         words = f"group {number}: {len(group.members)} pictures\n{group.accuracy:.0%} told right"
         ways.append((heated(group.heat), words))
-    what = f"With {CALLED[found.kind or 'background']} of another class: picture, donor, exchanged"
-    return "\n\n".join(line for line in lines if line), gr.Gallery(tiles, label=what), ways, gr.Gallery(visible=False)
+    what = f"**With {CALLED[found.kind or 'background']} of another class**: the picture, the donor, the exchange."
+    return "\n\n".join(line for line in lines if line), what, tiles, ways, gr.Gallery(visible=False)
 
 
 def open_group(session: Session, event: gr.SelectData) -> Any:

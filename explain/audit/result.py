@@ -15,10 +15,10 @@ from explain.audit.measure import FILLS, REGIONS, Auditor, Rows
 Verdict = Literal["clean", "suspect", "shortcut"]
 
 # Set on planted data sets with other seeds than those whose figures are reported: see benchmarks/shortcuts.py.
-SUSPECT = 0.15  # part of the lead that hangs on a cue
+SUSPECT = 0.2  # part of the lead that hangs on a cue
 SHORTCUT = 0.5
 PREFER = {"text": 0.7}  # a timestamp is writing in a corner: the corner says where to look
-SURE = 3.0  # standard errors that the part must be above zero
+SURE = 3.5  # standard errors that the part must be above zero
 PROBED = 400  # pictures a class for the probe and for clusters
 
 CALLED = {
