@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs.tables import README, renewed
+from explain import METHODS
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,7 +61,12 @@ def test_tables_of_readme_are_those_of_the_registers() -> None:
     assert renewed(text) == text, "run `make docs`"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/ARCHITECTURE.md", "CHANGELOG.md"])
+def test_every_method_is_weighed_in_words() -> None:
+    text = (ROOT / "docs" / "METHODS.md").read_text(encoding="utf-8")
+    assert [name for name in METHODS if f"- **`{name}`**" not in text] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/ARCHITECTURE.md", "docs/METHODS.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     for link in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
