@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine
-from models import MODELS, Classifier, load
+from models import Classifier, load
+from models.embedded import ARCHITECTURES
 from models.geometry import fixed
 from models.picture import read, resize
 
@@ -92,7 +93,7 @@ def main() -> None:
     pictures = read_folder(folder)
     print(f"{machine.describe()}\n{len(pictures)} pictures; standard error of top-1 about 2.4 points at 300\n")
     print(f"{'model':20} {'canvas':12} {'top-1 %':>8} {'top-5 %':>8}")
-    for name in (name for name, facts in MODELS.items() if facts.embedded):
+    for name in ARCHITECTURES:
         for way in WAYS:
             top1, top5 = score(load(name), pictures, way)
             print(f"{name:20} {way:12} {top1:8.1f} {top5:8.1f}")

@@ -19,10 +19,11 @@ def methods() -> str:
 def models() -> str:
     """The table of models, in Markdown."""
     rows = [
-        f"| `{name}` | {m.title} | {m.parameters / 1e6:.1f} M | {m.input} | {m.top1} / {m.top5} | {m.weights} | {m.licence} |"
+        f"| `{name}` | {m.title} | {m.parameters / 1e6:.1f} M | {m.input} | {m.head or f'{m.top1} / {m.top5}'} | {m.weights} "
+        f"| {m.licence} |"
         for name, m in MODELS.items()
     ]
-    head = "| model | | parameters | input | top-1 / top-5 % (publisher) | weights | licence |"
+    head = "| model | | parameters | input | top-1 / top-5 % (publisher), or as measured | weights | licence |"
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
 
 

@@ -223,7 +223,7 @@ def _catalogue() -> str:
     for name, model in MODELS.items():
         size = f"{model.parameters / 1e6:.1f} M parameters"
         lines.append(
-            f"  {name:<{wide}}  {size:<{cost}}  {model.title}, top-1 {model.top1:.1f} %, weights {model.weights}"
+            f"  {name:<{wide}}  {size:<{cost}}  {model.title}, {model.score}, weights {model.weights}"
         )
     return "\n".join(lines)
 

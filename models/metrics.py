@@ -26,10 +26,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(-1, keepdims=True)
 
 
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean -log p of the true class: logits (N, classes), labels (N,)."""
+def cross_entropy(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Mean -log p of the true class: logits (N, classes), labels (N,), perhaps weights (N,)."""
     shifted = logits - logits.max(-1, keepdims=True)
-    return float((np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(labels)), labels]).mean())
+    losses = np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(labels)), labels]
+    return float(np.average(losses, weights=weights))
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:

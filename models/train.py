@@ -151,31 +151,45 @@ def learn(
 ) -> Iterator[tuple[Epoch, Layers]]:
     """Train the head from its beginning; an epoch at a time, with the best head so far.
 
-    `embeddings` (N, channels), or (N, views, channels) with the picture itself first: each epoch takes one view of every
-    picture at random. With `validation` (embeddings (M, channels), labels (M,)) the best is that of the lowest validation
-    loss, and training ends after PATIENCE epochs without a better one; without it the best is the last.
+    `embeddings` (N, channels), or (N, views, channels) with the picture itself first: an epoch sees every view of every
+    picture, the picture itself weighing as much as all its augmentations. With `validation`, of the same shapes, the best
+    is that of the lowest validation loss, weighed alike, and training ends after PATIENCE epochs without a better one;
+    without it the best is the last.
     """
-    views = embeddings[:, None] if embeddings.ndim == 2 else embeddings
-    labels = labels.astype(np.int32)
-    weights = balanced(labels, classes)
+    x, y, weights = _flat(embeddings, labels)
+    weights *= balanced(y, classes)
+    held = _flat(*validation) if validation else None
     rng = np.random.default_rng(seed)
     trainer.start(seed)
     best: tuple[float, int, Layers] | None = None
     for number in range(1, epochs + 1):
-        order = rng.permutation(len(views))
-        x = np.ascontiguousarray(views[order, rng.integers(views.shape[1], size=len(views))], np.float32)
-        loss, accuracy = trainer.epoch(x, labels[order], weights[order])
+        order = rng.permutation(len(x))
+        loss, accuracy = trainer.epoch(x[order], y[order], weights[order])
         now = trainer.layers()
-        if validation is None:
+        if held is None:
             yield Epoch(number, loss, accuracy), now
             continue
-        scores = logits(now, validation[0])
-        held, right = metrics.cross_entropy(scores, validation[1]), metrics.accuracy(scores, validation[1])
-        if best is None or held < best[0]:
-            best = held, number, now
-        yield Epoch(number, loss, accuracy, held, right), best[2]
+        scores = logits(now, held[0])
+        missed, right = (
+            metrics.cross_entropy(scores, held[1], held[2]),
+            float(np.average(scores.argmax(-1) == held[1], weights=held[2])),
+        )
+        if best is None or missed < best[0]:
+            best = missed, number, now
+        yield Epoch(number, loss, accuracy, missed, right), best[2]
         if number - best[1] >= PATIENCE:
             return
+
+
+def _flat(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows (N * views, channels), their labels, and weights of mean 1: half for the picture itself, half for the others."""
+    views = embeddings[:, None] if embeddings.ndim == 2 else embeddings
+    count = views.shape[1]
+    weight = np.ones(count, np.float32)
+    if count > 1:
+        weight[0] = count - 1
+    rows = np.ascontiguousarray(views.reshape(-1, views.shape[2]), np.float32)
+    return rows, np.repeat(labels, count).astype(np.int32), np.tile(weight / weight.mean(), len(views))
 
 
 def fit(
@@ -315,7 +329,7 @@ def run(
         inner, aside = parts(labels[chosen], groups[chosen], 8, settings.seed)[0]
         yield from learn(
             trainer, embeddings[chosen[inner]], labels[chosen[inner]], classes,
-            validation=(embeddings[chosen[aside], 0], labels[chosen[aside]]), epochs=settings.epochs, seed=settings.seed,
+            validation=(embeddings[chosen[aside]], labels[chosen[aside]]), epochs=settings.epochs, seed=settings.seed,
         )  # fmt: skip
 
     for number, (chosen, out) in enumerate(outer):

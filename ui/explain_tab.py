@@ -283,7 +283,7 @@ def describe(model: str, method: str) -> str:
         return f"{about}\n\n**{model}**: trained by you, for you only."
     facts = MODELS[model]
     source = "built in" if facts.embedded else "downloaded once, when first used"
-    size = f"{facts.parameters / 1e6:.1f} million parameters, {facts.top1:.1f} % top-1 on ImageNet"
+    size = f"{facts.parameters / 1e6:.1f} million parameters, {facts.score}"
     return f"{about}\n\n**{facts.title}**: {size}, {source}."
 
 

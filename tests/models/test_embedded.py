@@ -16,7 +16,7 @@ from models.errors import ModelError, UnknownNameError
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "samples" / "photos"
-NAMES = [name for name, model in MODELS.items() if model.embedded]
+NAMES = list(embedded.ARCHITECTURES)
 
 
 @pytest.fixture(scope="module", params=NAMES)

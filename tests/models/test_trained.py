@@ -162,3 +162,26 @@ def test_an_honest_file_of_that_shape_is_taken(tmp_path: Path) -> None:
     assert models.load(path).labels == ("a", "b")
     with pytest.raises(ModelError, match="cannot be read"):
         models.load(tmp_path / "missing.npz")
+
+
+@pytest.mark.parametrize(("name", "classes"), [("tech_channels", 3), ("practice_channels", 3)])
+def test_the_heads_that_come_along(name: str, classes: int) -> None:
+    """Loaded once by name, with the figures that their card and the list of models tell."""
+    head = models.load(name)
+    assert isinstance(head, Trained)
+    assert models.load(name) is head
+    assert (len(head.labels), head.spread, head.side) == (classes, "wide", 320)
+    macro_f1 = head.figures["held_out"]["macro_f1"]
+    assert models.MODELS[name].head == f"macro F1 {macro_f1['value']:.3f} on held-out thumbnails"
+    dense = 1280 * 1000 + 1000
+    own = sum(weights.size + bias.size for weights, bias in head.layers)
+    assert models.MODELS[name].parameters == models.MODELS["mobilenet_v2"].parameters - dense + own
+
+
+def test_the_practice_head_knows_thumbnails_that_it_was_not_trained_on() -> None:
+    head = models.load("practice_channels")
+    folder = Path(__file__).parents[2] / "samples" / "thumbnails"
+    for channel, label in (("orbit", "Orbit Lab"), ("crumb", "Crumb & Co"), ("bolt", "Bolt Squad")):
+        for number in range(4):
+            pixels = models.picture.read(folder / f"{channel}-{number}.jpg").pixels
+            assert head.predict(pixels)[0].label == label
