@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 16  # beyond this a picture costs no less, and memory grows
 MEMORY = int(os.environ.get("THUMBSCOPE_MEMORY", "512")) << 20  # bytes that the canvases of one pass may need
-PIXEL = 256  # bytes of a pass for each pixel of the canvas, as measured on the embedded networks
+PIXEL = 256  # bytes of a pass for each pixel of the canvas: twice what the embedded networks were seen to take
 PARITY = 1e-3  # largest difference from Keras, relative to the spread of the logits, that is still the same network
 
 
