@@ -490,8 +490,8 @@ def patch(
     classifier: Classifier,
     target: int | str,
     *,
-    share: float = 0.35,
-    steps: int = 150,
+    share: float = 0.5,
+    steps: int = 300,
     seed: int = 0,
 ) -> Iterator[Patch]:
     """A patch that makes pictures `target` wherever it lies on them (Brown et al. 2017, places only), ever better ones.
