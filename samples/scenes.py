@@ -103,7 +103,7 @@ def scene(vehicle: str, seed: list[int], cue: str, states: dict[str, int]) -> Sc
         painted = _PAINTERS[cue](image, paint, state)
     quality = int(look.integers(8, 14)) if cue == "jpeg" and state == 0 else int(look.integers(88, 96))
     encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    image = np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+    image = np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1])
     visible = subject & ~painted if cue in _PAINTERS else subject
     return Scene(image, visible, painted, vehicle, VEHICLES[state])
 

@@ -194,6 +194,7 @@ def tell(session: Session) -> Iterator[tuple[Any, ...]]:
             memory.story = session.models[STORY] = trained(scenes("ground", 1.0, TRAINED, 0), STORY)
         classifier = memory.story
         held = scenes("ground", 1.0, HELD, 1)
+        figures: tuple[str, ...]
         if step == 1:
             some = scenes("ground", 1.0, TRAINED, 0)
             figures = (f"The network has learned from them; it is in the list of models as “{STORY}”.",)

@@ -106,8 +106,9 @@ def quality(pixels: np.ndarray) -> int:
         return _UNSEEN
     before = np.inf
     for level in _QUALITIES:
-        again = cv2.imdecode(cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, level])[1], cv2.IMREAD_GRAYSCALE)
-        change = float(((again.astype(np.float32) - crop) ** 2).mean())
+        encoded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, level])[1]
+        again = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.float32)
+        change = float(((again - crop) ** 2).mean())
         if change < 0.25 * before < np.inf:
             return level
         before = change
@@ -159,7 +160,7 @@ def compression(part: Part, donor: Part) -> np.ndarray:
     if donor.quality >= part.quality:
         return part.pixels
     encoded = cv2.imencode(".jpg", part.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, donor.quality])[1]
-    return np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1])
 
 
 def sharpness(part: Part, donor: Part) -> np.ndarray:

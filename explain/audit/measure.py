@@ -113,8 +113,8 @@ class Auditor:
             return tuple(
                 max(1, round(cells * part / whole))
                 for cells, part, whole in zip(raw.shape, (high, wide), view.geometry.canvas, strict=True)
-            )  # type: ignore[return-value]
-        return raw.shape if raw.size <= 400 else (16, 16)  # type: ignore[return-value]
+            )
+        return raw.shape if raw.size <= 400 else (16, 16)
 
     def measure(self, indices: Sequence[int]) -> tuple[Rows, list[tuple[int, str]]]:
         """Rows for those of these pictures that can be read, and the others with the reason.
@@ -164,9 +164,9 @@ class Auditor:
         scale = SIDE / max(pixels.shape)
         if scale < 1:
             size = tuple(max(1, round(side * scale)) for side in pixels.shape[:2])
-            pixels = resize(pixels, size)  # type: ignore[arg-type]
+            pixels = resize(pixels, size)
             if subject is not None:
-                subject = resample(subject.astype(np.float32), size) > 0.5  # type: ignore[arg-type]
+                subject = resample(subject.astype(np.float32), size) > 0.5
         return pixels, subject
 
     def _explained(self, pixels: np.ndarray, label: int) -> tuple[View, np.ndarray]:
@@ -200,11 +200,10 @@ class Auditor:
             1 - np.prod(view.geometry.box[2:]) / np.prod(view.canvas.shape[:2]),
         )
         for at, name in enumerate(REGIONS[1:], 1):
-            if masks[name] is not None:
-                share[at], area[at] = (
-                    (heat * resample(masks[name].astype(np.float32), self.grid)).sum(),
-                    masks[name].mean(),
-                )
+            mask = masks[name]
+            if mask is not None:
+                share[at] = (heat * resample(mask.astype(np.float32), self.grid)).sum()
+                area[at] = mask.mean()
         row: dict[str, Any] = {
             "index": np.int64(index),
             "label": np.int32(label),

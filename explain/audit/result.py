@@ -17,7 +17,9 @@ Verdict = Literal["clean", "suspect", "shortcut"]
 # Set on planted data sets with other seeds than those whose figures are reported: see benchmarks/shortcuts.py.
 SUSPECT = 0.2  # part of the lead that hangs on a cue
 SHORTCUT = 0.5
-PREFER = {"text": 0.7}  # a timestamp is writing in a corner: the corner says where to look
+IN_CORNER = (
+    0.7  # of what hangs on writing: if the corners carry as much, it is writing in a corner, and that says where
+)
 SURE = 3.5  # standard errors that the part must be above zero
 PROBED = 400  # pictures a class for the probe and for clusters
 
@@ -140,14 +142,23 @@ class Audit:
         return f"{self.verdict.capitalize()}: {self.model} tells {who} by {what}."
 
     def facts(self) -> dict[str, Any]:
-        """All of it but the maps, as JSON can hold it."""
+        """All of it but the maps, as JSON can hold it; what is not known is None."""
         content = asdict(self) | {"verdict": self.verdict, "kind": self.kind, "sentence": self.sentence}
         for found in content["classes"]:
             for name in ("heat", "spread"):
                 del found[name]
             for each in found["clusters"]:
                 del each["heat"]
-        return content
+        return _plain(content)
+
+
+def _plain(content: Any) -> Any:
+    """The same with None for what is not known: JSON has no NaN."""
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_plain(value) for value in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content
 
 
 def summarise(auditor: Auditor, chunks: Iterable[tuple[Rows, list[tuple[int, str]]]]) -> Audit:
@@ -264,7 +275,11 @@ def judge(reliances: Sequence[Reliance]) -> tuple[Verdict, Reliance | None]:
     telling = [each for each in reliances if each.sure and each.part >= SUSPECT]
     if not telling:
         return "clean", None
-    found = max(telling, key=lambda each: each.part * PREFER.get(each.kind, 1))
+    found = max(telling, key=lambda each: each.part)
+    if found.kind == "text":
+        found = next(
+            (each for each in telling if each.kind == "corners" and each.part >= IN_CORNER * found.part), found
+        )
     return ("shortcut" if found.part >= SHORTCUT else "suspect"), found
 
 

@@ -109,7 +109,7 @@ class Recipe:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
-class _Masks(Sequence):  # type: ignore[type-arg]
+class _Masks(Sequence):
     """Masks read from pictures when they are asked for: True where a picture is bright."""
 
     def __init__(self, paths: Sequence[str | None]) -> None:

@@ -99,8 +99,8 @@ def test_a_cue_that_is_all_there_is_turns_the_whole_lead_round(kind: str) -> Non
 def test_the_ground_is_told_by_its_texture_where_its_lightness_is_matched() -> None:
     """Stripes against their own mean: the exchange moves lightness to the picture's, not the pattern."""
     mask = inner()
-    stripes = np.zeros(SIZE, np.float32)
-    stripes[:, ::2], stripes[:, 1::2] = 1, -1
+    wide = np.where(np.arange(SIZE[1]) // 24 % 2, 1, -1)  # wider than any stroke of writing
+    stripes = np.repeat(wide[None], SIZE[0], 0).astype(np.float32)
 
     class Stripes(Looking):
         def forward(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
