@@ -105,9 +105,9 @@ def build(session: gr.State, picture: Any) -> tuple[gr.State, Callable[[Any], No
     def shows(event: Any) -> None:
         event(show, [session, picture], outputs, **quick)
 
-    shows(photograph.select(tap, [session, changed], changed, **quick).then)
-    shows(toggle.click(switch, [session, changed], changed, **quick).then)
-    shows(mark.click(begin, [session, changed], changed, **quick).then)
+    shows(photograph.select(tap, [session, changed], changed, **QUIET).then)
+    shows(toggle.click(switch, [session, changed], changed, **QUIET).then)
+    shows(mark.click(begin, [session, changed], changed, **QUIET).then)
     return changed, shows
 
 
