@@ -25,7 +25,7 @@ from models.geometry import resample
 from models.picture import read, resize
 
 SIDE = 640  # longer side, in pixels, to which larger pictures are reduced first
-SAMPLE = 32  # pictures a class whose cues are exchanged
+SAMPLE = 24  # pictures a class whose cues are exchanged
 DONORS = 6  # pictures a class that lend their cues
 MOST_DONORS = 256  # in all
 REGIONS = ("padding", "border", "corners", "text", "faces", "subject")

@@ -220,7 +220,7 @@ def _class(auditor: Auditor, label: int, sums: _Sums, sample: Rows) -> ClassAudi
     name, mine = auditor.classifier.labels[label], sample["label"] == label
     mean = sums.heat / sums.count
     reliances = _reliances(sample, label)
-    verdict, found = judge(reliances)
+    verdict, found = judge(reliances, auditor.subjects is not None)
     rows = {key: values[mine] for key, values in sample.items()}
     evidence = {
         what: dict(zip(FILLS, _mean(rows["evidence"][:, at]), strict=True))
@@ -270,8 +270,11 @@ def _reliances(sample: Rows, label: int) -> tuple[Reliance, ...]:
     )
 
 
-def judge(reliances: Sequence[Reliance]) -> tuple[Verdict, Reliance | None]:
-    """The verdict on a class, and the cue that it rests on."""
+def judge(reliances: Sequence[Reliance], given: bool = True) -> tuple[Verdict, Reliance | None]:
+    """The verdict on a class, and the cue that it rests on.
+
+    Where it was not `given` what the subject is, a background is no more than suspect: the subject may be in it.
+    """
     telling = [each for each in reliances if each.sure and each.part >= SUSPECT]
     if not telling:
         return "clean", None
@@ -280,7 +283,8 @@ def judge(reliances: Sequence[Reliance]) -> tuple[Verdict, Reliance | None]:
         found = next(
             (each for each in telling if each.kind == "corners" and each.part >= IN_CORNER * found.part), found
         )
-    return ("shortcut" if found.part >= SHORTCUT else "suspect"), found
+    guessed = found.kind == "background" and not given
+    return ("shortcut" if not guessed and found.part >= SHORTCUT else "suspect"), found
 
 
 def _sentence(label: str, verdict: Verdict, found: Reliance | None, reliances: Sequence[Reliance], given: bool) -> str:
