@@ -222,9 +222,7 @@ def _catalogue() -> str:
     lines += ["", "Models"]
     for name, model in MODELS.items():
         size = f"{model.parameters / 1e6:.1f} M parameters"
-        lines.append(
-            f"  {name:<{wide}}  {size:<{cost}}  {model.title}, {model.score}, weights {model.weights}"
-        )
+        lines.append(f"  {name:<{wide}}  {size:<{cost}}  {model.title}, {model.score}, weights {model.weights}")
     return "\n".join(lines)
 
 

@@ -63,7 +63,7 @@ def sheet(
         f"{name}: why {first.label}? ({first.probability:.1%})\n{first.model} on a canvas of {width}x{height} pixels",
         fontsize=13,
     )
-    parts = iter(figure.subfigures(len(used), 1, height_ratios=used))
+    parts = iter(np.ravel(figure.subfigures(len(used), 1, height_ratios=used)))
 
     axes = np.ravel(next(parts).subplots(rows, columns, squeeze=False))
     _picture(axes[0], pixels, "picture")
@@ -105,8 +105,8 @@ def _curves(axes: Sequence[Axes], graded: Sequence[Graded], ink: str = _GREY) ->
     for axis, what, better in zip(axes, ("deletion", "insertion"), ("low", "high"), strict=True):
         for index, (each, title) in enumerate(zip(graded, names(graded), strict=True)):
             curve = getattr(each.trust, what)
-            style = {"color": colours(index % 10), "linestyle": _STYLES[index // 10 % len(_STYLES)]}
-            axis.plot(curve.fractions, curve.scores, label=title, linewidth=1.4, **style)
+            colour, style = colours(index % 10), _STYLES[index // 10 % len(_STYLES)]
+            axis.plot(curve.fractions, curve.scores, label=title, linewidth=1.4, color=colour, linestyle=style)
         axis.set_title(f"{what.capitalize()}: {better} is good", fontsize=9, color=ink)
         axis.set_xlabel(f"share of pixels {'removed' if what == 'deletion' else 'put in'}, hottest first", fontsize=8)
         axis.set_xlim(0, 1)

@@ -177,7 +177,7 @@ def resize_matrices(start: tuple[int, int], size: tuple[int, int]) -> tuple[csr_
     def weights(length: int, middle: int, end: int) -> csr_array:
         parts = []
         for first in range(0, length, 256):  # a unit matrix as large as a photograph would not fit
-            units = np.eye(min(256, length - first), length, first, np.float32).T.copy()
+            units: np.ndarray = np.eye(min(256, length - first), length, first, np.float32).T.copy()
             if between != start:
                 units = cv2.resize(units, (units.shape[1], middle), interpolation=cv2.INTER_AREA)
             parts.append(csr_array(cv2.resize(units, (units.shape[1], end), interpolation=interpolation).T))

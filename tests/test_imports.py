@@ -106,7 +106,9 @@ def test_explaining_knows_little_of_the_models(path: Path) -> None:
     """A method meets a classifier, its head and the geometry, but not files, engines or Keras; the command line loads."""
     names = _imported(path)
     from_models = {name for name in names if name.split(".")[0] == "models"}
-    assert from_models <= (COMMAND_MAY if path.name in {"__main__.py", "cli.py", "commands.py", "run.py"} else EXPLAIN_MAY)
+    assert from_models <= (
+        COMMAND_MAY if path.name in {"__main__.py", "cli.py", "commands.py", "run.py"} else EXPLAIN_MAY
+    )
     assert not _tops(names) & HEAVY
 
 

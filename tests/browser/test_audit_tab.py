@@ -27,7 +27,9 @@ def test_the_tank_story_is_told_and_its_audit_read(page: Page) -> None:
     expect(onward).to_have_text("Begin again")
 
     page.locator("#audit-start").click()
-    expect(page.locator("#audit-status")).to_contain_text("Shortcut: Planted tells tank, jeep by the background", timeout=SLOW)
+    expect(page.locator("#audit-status")).to_contain_text(
+        "Shortcut: Planted tells tank, jeep by the background", timeout=SLOW
+    )
     expect(page.locator("#audit-about")).to_contain_text("of the lead of tank hangs on the background", timeout=SLOW)
     expect(page.locator("#audit-exchanged img")).to_have_count(9)
     page.locator("#audit-groups button").first.click()
