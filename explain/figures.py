@@ -63,7 +63,7 @@ def sheet(
         f"{name}: why {first.label}? ({first.probability:.1%})\n{first.model} on a canvas of {width}x{height} pixels",
         fontsize=13,
     )
-    parts = iter(np.ravel(figure.subfigures(len(used), 1, height_ratios=used)))
+    parts = iter(figure.subfigures(len(used), 1, squeeze=False, height_ratios=used)[:, 0])
 
     axes = np.ravel(next(parts).subplots(rows, columns, squeeze=False))
     _picture(axes[0], pixels, "picture")

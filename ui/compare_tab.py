@@ -18,8 +18,9 @@ from explain.render import overlay
 from explain.sanity import Stage, randomisation, repeat, trust
 from models import DEFAULT, MODELS, UserError, load
 from models.engine import write_atomically
+from ui import screen
 from ui.picture_input import picture_input
-from ui.session import LONG, PREDICTED, QUIET, Runs, Session, Stopped, classes, fetch, stoppable, title, within
+from ui.session import LONG, PREDICTED, QUIET, Runs, Session, Stopped, classes, stoppable, title, within
 
 TILE, VIEW = 420, 960  # pixels of a tile's and of the slider's longer side
 FIRST = next(iter(PRESETS))
@@ -147,7 +148,7 @@ def run(
     shown, hidden = gr.Button(visible=True), gr.Button(visible=False)
     with compared.runs.turn() as superseded:
         try:
-            picture = fetch(path)
+            picture = screen.seen(session, path)
             if not methods:
                 raise UserError("Choose at least one method to compare.")
             yield gr.skip(), f"Getting {title(model)} ready.", shown
@@ -174,7 +175,7 @@ def run(
                 except UserError as error:
                     refused.append(str(error))
                     continue
-                compared.graded.append(Graded(found, grade))
+                compared.graded.append(Graded(screen.recorded(session, found), grade))
                 compared.tiles[name] = tile(session, picture.pixels, found.heatmap, name)
                 yield gr.Gallery(gallery(compared, sort), visible=True), gr.skip(), gr.skip()
         except Stopped:

@@ -12,10 +12,12 @@ from typing import Any
 import cv2
 import gradio as gr
 import numpy as np
+from PIL import Image
 
 from explain import METHODS, SMOOTH, Explanation, explain, stream, words
 from explain.render import COLORMAPS, colours, overlay, sheet, two_sided
 from models import DEFAULT, MODELS, UserError, load
+from models.thumbnails import fetch_one, video_id
 from samples import SAMPLES
 from ui import screen
 from ui.picture_input import picture_input
@@ -60,6 +62,10 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
                 label="or click one of these",
                 elem_id="samples",
             )
+            link = gr.Textbox(
+                placeholder="or paste a link to a YouTube video and press Enter", show_label=False, container=False,
+                elem_id="link",
+            )  # fmt: skip
             bars = gr.Label(
                 label="Prediction. Click a class: why?", num_top_classes=5, show_heading=False, elem_id="bars"
             )
@@ -128,6 +134,10 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
     examples.load_input_event.then(**reset)
     shows_screen(examples.load_input_event.then)
     explains(examples.load_input_event.then, run_new, arrived)
+    linked = link.submit(fetch_thumbnail, [session, link], picture, **{**QUIET, "show_progress": "minimal"})
+    linked.success(**reset)
+    shows_screen(linked.success)
+    explains(linked.success, run_new, arrived)
     changed = [session, picture, target, *how]
     explains(partial(gr.on, [target.input, canvas.input, smooth.input, against.input, options.submit]), run, changed)
     both = {"inputs": [session, model, target, against], "outputs": [target, against], "queue": False, **QUIET}
@@ -213,6 +223,17 @@ def run(
             shown.found = None
             gr.Warning(str(error), title="")
             yield None, None, f"⚠️ {error}", gr.Button(visible=False)
+
+
+def fetch_thumbnail(session: Session, link: str) -> str:
+    """The file with the thumbnail of a video; the only thing on this page that asks the network for a picture."""
+    try:
+        picture = fetch_one(link)
+    except UserError as error:
+        raise gr.Error(str(error), title="", print_exception=False) from error
+    path = session.file(f"{video_id(link)}.png")
+    Image.fromarray(picture.pixels).save(path)
+    return str(path)
 
 
 def run_new(session: Session, path: str | None, *how: Any) -> Iterator[tuple[Any, ...]]:

@@ -268,6 +268,16 @@ def test_wrong_files_get_one_sentence(page: Page, tmp_path: Path, name: str) -> 
     wait_for_status(page, "espresso")
 
 
+def test_a_link_that_leads_nowhere_gets_one_sentence(page: Page) -> None:
+    page.locator("#link input, #link textarea").fill("https://example.org/video")
+    page.locator("#link input, #link textarea").press("Enter")
+    expect(page.locator(".toast-body")).to_contain_text("That is no link to a YouTube video")
+    page.locator(".toast-close").click()
+    page.locator("#link input, #link textarea").fill("https://youtu.be/dQw4w9WgXcQ")
+    page.locator("#link input, #link textarea").press("Enter")
+    expect(page.locator(".toast-body")).to_contain_text("network", timeout=30_000)
+
+
 def test_a_tiny_picture_gets_one_sentence(page: Page, tmp_path: Path) -> None:
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     give(page, tmp_path / "dot.png")
