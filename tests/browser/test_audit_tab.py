@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-SLOW = 120_000  # milliseconds
+SLOW = 180_000  # milliseconds
 
 
 def test_the_tank_story_is_told_and_its_audit_read(page: Page) -> None:
