@@ -5,7 +5,7 @@ MobileNetV2) in which the cue goes with the class in 100, 95 or 80 % of the pict
 audited on held-out pictures of the same kind. Printed: how often a planted shortcut is called suspect or shortcut, how often
 by its right name, how often clean is called clean; and how far the share of the heat on the cue alone, by method, would have
 told planted from clean (area under the ROC curve; 0.5 is a coin). Figures go to FILE, a line a run, and runs found there are
-not done again. The thresholds of explain/audit/result.py were set on seeds 0 to 9: report others.
+not done again. The thresholds of explain/audit/result.py were set on seeds 0 to 5: report others.
 """
 
 from __future__ import annotations
