@@ -14,7 +14,7 @@ from explain.audit.measure import FILLS, REGIONS, Auditor, Rows
 
 Verdict = Literal["clean", "suspect", "shortcut"]
 
-# Set on planted data sets, seeds 0 to 5, others than those whose figures are reported: see docs/SHORTCUTS.md.
+# Set on planted data sets: docs/SHORTCUTS.md says which seeds, and what became of others.
 SUSPECT = 0.2  # part of the lead that hangs on a cue
 SHORTCUT = 0.5
 IN_CORNER = (
