@@ -153,9 +153,7 @@ def eigen_cam(view: View, target: np.ndarray) -> np.ndarray:
     """
     cells = view.features.reshape(-1, view.features.shape[-1]).astype(np.float64)
     centred = cells - cells.mean(0)
-    if (
-        len(cells) < cells.shape[1]
-    ):  # the products of cells are the smaller matrix, with the projections as eigenvectors
+    if len(cells) < cells.shape[1]:  # the smaller matrix: products of cells, whose eigenvectors are the projections
         squares, vectors = np.linalg.eigh(centred @ centred.T)
         projected = vectors[:, -1] * np.sqrt(max(squares[-1], 0))
     else:
