@@ -101,8 +101,8 @@ def build(session: gr.State, tab: gr.Tab) -> None:
         ]
 
     instant: dict[str, Any] = {"queue": False, **QUIET}
-    plots = [slider, about, details, curves, matrix, sheets]
-    draw = {"fn": conclude, "inputs": [session, sort], "outputs": plots, **instant}
+    show = {"fn": show_first, "inputs": [session, sort], "outputs": [slider, about, details], **instant}
+    draw = {"fn": conclude, "inputs": session, "outputs": [curves, matrix, sheets], **instant}
     write = {"fn": prepare_sheets, "inputs": session, "outputs": files, **instant}
     long = {**LONG, "show_progress_on": status}
     estimate = {"fn": estimated, "inputs": [session, model, methods, steady], "outputs": price, **instant}
@@ -113,8 +113,8 @@ def build(session: gr.State, tab: gr.Tab) -> None:
     gr.on([methods.input, steady.input], **estimate)
     model.input(classes, [session, model, target], target, **instant).then(**estimate)
     start.click(run, [session, picture, model, target, methods, steady, sort], [tiles, status, stop], **long).then(
-        **draw
-    ).then(**write)
+        **show
+    ).then(**draw).then(**write)
     stop.click(lambda session: session.of(Compared).runs.halt(), session, **instant)
     sort.input(lambda session, by: gallery(session.of(Compared), by), [session, sort], tiles, **instant)
     tiles.select(choose, [session, sort], [slider, about], **instant)
@@ -217,16 +217,23 @@ def gallery(compared: Compared, sort: str) -> list[tuple[str, str]]:
     ]
 
 
-def conclude(session: Session, sort: str) -> tuple[Any, ...]:
-    """When a run has ended: its first map in the slider, and what all of them show together."""
+def show_first(session: Session, sort: str) -> tuple[Any, ...]:
+    """When a run has ended: its first map in the slider, unless another has been clicked meanwhile."""
     compared = session.of(Compared)
     if not compared.graded:
-        return (gr.skip(),) * 6
+        return (gr.skip(),) * 3
+    compared.chosen = compared.chosen or ordered(compared.graded, sort)[0].found.method
+    return *view(compared), gr.Row(visible=True)
+
+
+def conclude(session: Session) -> tuple[Any, ...]:
+    """What all maps show together; takes a second, in which the visitor may look at one and another."""
+    compared = session.of(Compared)
+    if not compared.graded:
+        return (gr.skip(),) * 3
     from explain import figures  # Matplotlib, which the page's start need not wait for
 
-    compared.chosen = compared.chosen or ordered(compared.graded, sort)[0].found.method
-    there = gr.Row(visible=True)
-    return *view(compared), there, figures.curves(compared.graded), figures.matrix(compared.graded), there
+    return figures.curves(compared.graded), figures.matrix(compared.graded), gr.Row(visible=True)
 
 
 def choose(session: Session, sort: str, event: gr.SelectData) -> tuple[Any, Any]:
