@@ -24,7 +24,7 @@ def show(monkeypatch: pytest.MonkeyPatch):
 
     def put(raw, pixels: np.ndarray, classifier: Classifier, **facts) -> Explanation:
         raw = np.asarray(raw, np.float32)
-        given = Method("given", "", "cam", "", "", "", function=lambda view, target: raw, **facts)
+        given = Method("given", "", "cam", "", "", function=lambda view, target: raw, **facts)
         monkeypatch.setitem(METHODS, "given", given)
         return explain(pixels, classifier, "given", 0)
 
@@ -172,7 +172,7 @@ def test_facts_are_json_and_tell_everything_but_the_maps(mobilenet, cat: Path) -
     assert facts["seconds"] > 0
     assert set(facts) == {
         "model", "method", "target", "top", "seconds", "forward_passes", "backward_passes", "padding_share",
-        "parameters", "notes", "error",
+        "parameters", "notes", "error", "against",
     }  # fmt: skip
 
 
@@ -348,7 +348,7 @@ def test_a_method_may_yield(monkeypatch: pytest.MonkeyPatch) -> None:
         for i in (1, 2):
             yield Step(np.full((2, 2), i * ratio), i / 2)
 
-    monkeypatch.setitem(METHODS, "growing", Method("growing", "", "cam", "", "", "", growing))
+    monkeypatch.setitem(METHODS, "growing", Method("growing", "", "cam", "", "", growing))
     steps = list(stream(picture(), blank((16, 16)), "growing", ratio=3, loud=True))
     assert [step.raw.max() for step in steps] == [3, 6]
     assert [step.progress for step in steps] == [0.5, 1]
