@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from models import geometry
-from models.engine import Engine
+from models.engine import Backward, Engine
 from models.errors import ModelError, UserError, unknown
 from models.geometry import Geometry
 from models.head import Head
@@ -43,7 +43,8 @@ class Classifier:
 
     `engine` runs it forwards. `head` is the part behind the features. `network` builds the Keras model (pixels ->
     features, logits) when a gradient asks for it, and not before: that is what imports TensorFlow. `canvas`: the one
-    (h, w) it takes, or None where it follows the picture. `activation`: how its logits become probabilities.
+    (h, w) it takes, or None where it follows the picture. `activation`: how its logits become probabilities. `backward`:
+    takes gradients by the features back to the pixels without TensorFlow, where there is one.
     """
 
     side = 224  # a canvas that follows the picture has about side * side pixels, in cells of `stride`
@@ -58,6 +59,7 @@ class Classifier:
         network: Callable[[], keras.Model],
         canvas: tuple[int, int] | None = None,
         activation: Activation = "softmax",
+        backward: Backward | None = None,
     ) -> None:
         self.name = name
         self.labels = tuple(labels)
@@ -65,6 +67,7 @@ class Classifier:
         self.head = head
         self.canvas = canvas
         self.activation = activation
+        self.backward = backward
         self._build = network
         self._made: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -130,11 +133,15 @@ class Classifier:
         return self.engine.forward(np.ascontiguousarray(batch, np.float32))
 
     def gradient(self, batch: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """d(target . logits) / d(pixels) (N, h, w, 3) at canvases (N, h, w, 3); the first call imports TensorFlow."""
+        """d(target . logits) / d(pixels) (N, h, w, 3) at canvases; imports TensorFlow unless there is `backward`."""
+        batch = np.ascontiguousarray(batch, np.float32)
+        if self.backward:
+            shape = self.backward.features(batch.shape)
+            features = np.zeros(shape, np.float32) if self.head.constant else self.forward(batch)[0]
+            return self.backward(batch, self.head.gradient(features, target))
         from models.gradient import PixelGradient
 
-        pixels = self._once("pixels", PixelGradient)
-        return pixels(np.ascontiguousarray(batch, np.float32), target.astype(np.float32))
+        return self._once("pixels", PixelGradient)(batch, target.astype(np.float32))
 
     def guided_gradient(self, batch: np.ndarray, target: np.ndarray) -> np.ndarray:
         """As `gradient`, with ReLUs that pass back positive gradients only. Raises ModelError if there are none."""

@@ -2,13 +2,14 @@
 
 Both are chains of inverted residual blocks (Sandler et al. 2018), so one builder serves both. Their BatchNorm was
 folded into the convolutions when they were converted (`weights/convert.py`): kernels and biases are all there is, which
-nearly halves the time of a gradient.
+nearly halves the time of a gradient. `weights/backward.py` made the gradients' graphs.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.classifier import Classifier
-from models.engine import LiteRT
+from models.engine import Backward, LiteRT
 from models.head import LinearHead
 
 if TYPE_CHECKING:
@@ -142,6 +143,20 @@ def network(name: str) -> keras.Model:
     return build(ARCHITECTURES[name], _weights(name))
 
 
+def pointwise(name: str) -> Iterator[np.ndarray]:
+    """The kernels of 1x1 as a gradient's graph needs them, float16: each for the way there, (out, 1, 1, in), and back."""
+    with np.load(WEIGHTS / f"{name}.npz", allow_pickle=False) as file:
+        kernels = [file[key] for key in file.files if key.endswith(".kernel") and file[key].shape[:2] == (1, 1)]
+    for kernel in kernels:
+        yield kernel.transpose(3, 0, 1, 2)
+        yield kernel.transpose(2, 0, 1, 3)
+
+
+def _backward(name: str) -> bytes:
+    """The graph of the gradient, made by `weights/backward.py`, with the numbers it shares with the network."""
+    return b"".join([(WEIGHTS / f"{name}.backward.tflite").read_bytes(), *(each.tobytes() for each in pointwise(name))])
+
+
 def load(name: str) -> Classifier:
     """An embedded classifier, ready in a few hundredths of a second and without TensorFlow."""
     dense = _weights(name)
@@ -151,4 +166,5 @@ def load(name: str) -> Classifier:
         engine=LiteRT((WEIGHTS / f"{name}.tflite").read_bytes()),
         head=LinearHead(dense["dense.kernel"], dense["dense.bias"]),
         network=lambda: network(name),
+        backward=Backward(lambda: _backward(name), TOP, Classifier.stride),
     )

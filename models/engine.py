@@ -10,8 +10,10 @@ import logging
 import math
 import os
 import threading
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from models.errors import reason
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +54,9 @@ class Engine(Protocol):
         ...
 
 
-class LiteRT:
-    """Runs a `.tflite` network with two outputs: features (4-D) and logits (2-D).
+class Graph:
+    """A `.tflite` file and its interpreter, whose inputs and outputs are taken with more dimensions, then fewer channels,
+    first.
 
     One interpreter serves every batch and canvas: sizing it anew costs less than a pass. It holds its tensors, hence the
     lock; LiteRT itself uses all cores.
@@ -61,32 +65,68 @@ class LiteRT:
     def __init__(self, model: bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self.model = model
+        def indices(details: list[dict[str, Any]]) -> list[int]:
+            return [each["index"] for each in sorted(details, key=lambda d: (-len(d["shape"]), d["shape"][-1]))]
+
         self._interpreter = Interpreter(model_content=model, num_threads=cores())
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        outputs = sorted(self._interpreter.get_output_details(), key=lambda output: -len(output["shape"]))
-        self._features, self._logits = (output["index"] for output in outputs)
-        self._shape: tuple[int, ...] = ()
+        self._inputs = indices(self._interpreter.get_input_details())
+        self._outputs = indices(self._interpreter.get_output_details())
+        self._shapes: list[tuple[int, ...]] = []
         self._lock = threading.Lock()
+
+    def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """The outputs for float32 inputs of any batch and canvas."""
+        shapes = [each.shape for each in inputs]
+        with self._lock:
+            if shapes != self._shapes:
+                self._shapes = []  # stays so if the canvas is refused
+                for index, shape in zip(self._inputs, shapes, strict=True):
+                    self._interpreter.resize_tensor_input(index, shape)
+                self._interpreter.allocate_tensors()
+                self._shapes = shapes
+            for index, each in zip(self._inputs, inputs, strict=True):
+                self._interpreter.set_tensor(index, each)
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+class LiteRT:
+    """Runs a `.tflite` network with two outputs: features (4-D) and logits (2-D)."""
+
+    def __init__(self, model: bytes) -> None:
+        self.model = model
+        self._graph = Graph(model)
 
     def forward(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Engine`."""
         size = at_once(batch.shape[1:])
-        chunks = [self._run(batch[start : start + size]) for start in range(0, len(batch), size)]
-        if len(chunks) == 1:
-            return chunks[0]
-        return np.concatenate([features for features, _ in chunks]), np.concatenate([logits for _, logits in chunks])
+        chunks = [self._graph.run(batch[start : start + size]) for start in range(0, len(batch), size)]
+        features, logits = chunks[0] if len(chunks) == 1 else map(np.concatenate, zip(*chunks, strict=True))
+        return features, logits
 
-    def _run(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        with self._lock:
-            if batch.shape != self._shape:
-                self._shape = ()  # stays so if the canvas is refused
-                self._interpreter.resize_tensor_input(self._input, batch.shape)
-                self._interpreter.allocate_tensors()
-                self._shape = batch.shape
-            self._interpreter.set_tensor(self._input, batch)
-            self._interpreter.invoke()
-            return self._interpreter.get_tensor(self._features), self._interpreter.get_tensor(self._logits)
+
+class Backward:
+    """Runs the gradient of a network as a network (see weights/backward.py), loaded when it is first needed.
+
+    It takes picture after picture: that is as fast as several at once, needs the least memory, and gives each the same
+    gradient whatever comes with it. `model` reads its `.tflite`; `channels` and `stride` are those of the features.
+    """
+
+    def __init__(self, model: Callable[[], bytes], channels: int, stride: int) -> None:
+        self._model, self._channels, self._stride = model, channels, stride
+
+    @cached_property
+    def _graph(self) -> Graph:
+        return Graph(self._model())
+
+    def features(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """The shape of the features of canvases of that shape (N, h, w, 3)."""
+        return shape[0], shape[1] // self._stride, shape[2] // self._stride, self._channels
+
+    def __call__(self, batch: np.ndarray, upstream: np.ndarray) -> np.ndarray:
+        """d(upstream . features) / d(batch) (N, h, w, 3), for a gradient by the features (N, fh, fw, C)."""
+        each = zip(batch[:, None], np.ascontiguousarray(upstream, np.float32)[:, None], strict=True)
+        return np.concatenate([self._graph.run(*pair)[0] for pair in each])
 
 
 class Function:
@@ -109,12 +149,19 @@ class Function:
 def convert(network: keras.Model, canvas: tuple[int, int], half: bool = False) -> bytes:
     """A network (RGB -> features, logits) as a `.tflite` file; `half` stores its numbers as float16."""
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     spec = tf.TensorSpec((1, *canvas, 3), tf.float32)
-    function = tf.function(lambda batch: network(batch, training=False)).get_concrete_function(spec)
+    return convert_function(lambda batch: network(batch, training=False), [spec], half)
+
+
+def convert_function(function: Callable, specs: list[tf.TensorSpec], half: bool = False) -> bytes:
+    """Any TensorFlow function of tensors like `specs` as a `.tflite` file."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    traced = tf.function(function).get_concrete_function(*specs)
     # Keras 3 variables are not tracked by the converter: unfrozen, it writes a file without weights.
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(function)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(traced)])
     if half:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]

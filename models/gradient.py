@@ -1,4 +1,4 @@
-"""Gradients of logits by pixels and activations: the one thing that needs TensorFlow for the embedded networks.
+"""Gradients of logits by pixels and activations through TensorFlow.
 
 Each is one traced function a network (a layer); classes, pictures and batches never trace it again.
 """

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 class Head(Protocol):
-    """The part of a classifier behind its features (N, fh, fw, C)."""
+    """The part of a classifier behind its features (N, fh, fw, C).
+
+    `constant`: whether its gradient is the same whatever the features.
+    """
+
+    constant: bool
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(N, classes)."""
@@ -25,6 +30,8 @@ class Head(Protocol):
 
 class LinearHead:
     """Global average pooling and one dense layer: `weights` (C, classes), `bias` (classes,). Its gradient is constant."""
+
+    constant = True
 
     def __init__(self, weights: np.ndarray, bias: np.ndarray) -> None:
         self.weights = weights.astype(np.float32)
@@ -46,6 +53,8 @@ class HiddenHead:
 
     Closed form as well; OpenCV multiplies, since NumPy's threads spin on and slow down the next forward pass.
     """
+
+    constant = False
 
     def __init__(self, hidden: tuple[np.ndarray, np.ndarray], output: tuple[np.ndarray, np.ndarray]) -> None:
         self.hidden = (hidden[0].astype(np.float32), hidden[1].astype(np.float32))
@@ -74,6 +83,8 @@ def _dense(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 class NetworkHead:
     """Any other head, through TensorFlow: a Keras model from features to logits."""
+
+    constant = False
 
     def __init__(self, network: keras.Model) -> None:
         import tensorflow as tf

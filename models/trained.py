@@ -64,6 +64,7 @@ class Trained(Classifier):
             head=head,
             network=lambda: network(backbone.name, layers),
             canvas=None if spread == "wide" else (side, side),
+            backward=backbone.backward,
         )
         self.side = side
         self.backbone = backbone.name

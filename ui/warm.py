@@ -24,12 +24,14 @@ def start() -> threading.Thread:
 
 
 def _warm() -> None:
-    """Trace the default model's gradient, which imports TensorFlow: 10 s that no first saliency map should take."""
+    """Run the default model, and trace what needs TensorFlow, whose import no first guided map should wait for: 10 s."""
     classifier = load(DEFAULT)
     canvas = np.zeros((1, classifier.side, classifier.side, 3), np.float32)
     classifier.forward(canvas)
+    nothing = np.zeros(len(classifier.labels), np.float32)
+    classifier.gradient(canvas, nothing)
     with _courteously():
-        classifier.gradient(canvas, np.zeros(len(classifier.labels), np.float32))
+        classifier.guided_gradient(canvas, nothing)
     log.info("gradients are ready")
 
 

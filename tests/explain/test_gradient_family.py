@@ -378,8 +378,14 @@ def test_nothing_is_traced_again(mobilenet) -> None:
             explain(picture(*size), mobilenet, "integrated-gradients", target, steps=2, baseline="mean")
             explain(picture(*size), mobilenet, "guided-backprop", target)
             explain(picture(*size), mobilenet, "layer-cam", target, layers="stem")
-    for name in ("pixels", "guided", "layer stem"):
+    for name in ("guided", "layer stem"):
         assert mobilenet._made[name]._gradient.experimental_get_tracing_count() == 1
+    assert "pixels" not in mobilenet._made  # its gradient is a graph of LiteRT's
+    own = from_keras("gap")
+    for target in (0, 1):
+        explain(picture(*size), own, "saliency", target)
+        explain(picture(*size), own, "smoothgrad", target, samples=models.gradient.BATCH + 1)
+    assert own._made["pixels"]._gradient.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,6 +14,8 @@ from models import MODELS, embedded, load, picture
 from models.classifier import Classifier
 from models.embedded import WEIGHTS
 from models.errors import ModelError, UnknownNameError
+from models.gradient import PixelGradient
+from models.trained import Trained
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "samples" / "photos"
@@ -34,12 +37,12 @@ def test_both_work_without_tensorflow():
     script = """
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None
+from explain import explain
 from models import load
-from models.picture import read
 for name in sys.argv[3:]:
     classifier = load(name)
     for path in sys.argv[1:3]:
-        print(name, classifier.predict(read(path).pixels)[0].label, sep="|")
+        print(name, explain(path, classifier, "saliency").label, sep="|")
 """
     photos = [str(PHOTOS / name) for name in ("coffee.jpg", "cat.jpg")]
     done = subprocess.run(
@@ -127,6 +130,32 @@ def test_gradient_is_that_of_finite_differences(classifier, coffee):
     assert np.linalg.norm(np.subtract(found, truths)) < 0.1 * np.linalg.norm(truths)
 
 
+@pytest.mark.parametrize("size", [(720, 1280), (300, 300), (64, 640)])
+def test_gradient_is_that_of_tensorflow(classifier, coffee, size):
+    """But for a ReLU here and there which rounding opens or shuts."""
+    pixels = cv2.resize(coffee, size[::-1])
+    canvas = classifier.geometry(size).place(pixels)[None]
+    target = np.zeros(1000, np.float32)
+    target[[classifier.index("espresso"), classifier.index("cup")]] = 1, -0.5
+    truth = classifier._once("pixels", PixelGradient)(canvas, target)
+    found = classifier.gradient(canvas, target)
+    assert np.linalg.norm(found - truth) < 0.02 * np.linalg.norm(truth)
+    assert np.median(np.abs(found - truth)) < 1e-3 * np.abs(truth).mean()
+
+
+def test_gradient_of_a_head_with_a_hidden_layer_is_that_of_tensorflow(classifier, coffee):
+    rng = np.random.default_rng(3)
+    layers = [
+        (rng.normal(0, 0.03, (embedded.TOP, 8)), rng.normal(0, 0.1, 8)),
+        (rng.normal(0, 0.3, (8, 3)), np.zeros(3)),
+    ]
+    trained = Trained(classifier, layers, ("a", "b", "c"), side=96)
+    canvas = np.stack([trained.geometry(coffee.shape[:2]).place(pixels) for pixels in (coffee, 255 - coffee)])
+    target = np.array([1, 0, -1], np.float32)
+    truth = trained._once("pixels", PixelGradient)(canvas, target)
+    assert np.linalg.norm(trained.gradient(canvas, target) - truth) < 0.02 * np.linalg.norm(truth)
+
+
 def test_gradients_in_batches_of_many(classifier):
     pictures = np.random.default_rng(1).uniform(0, 255, (17, 64, 64, 3)).astype(np.float32)
     target = np.zeros(1000, np.float32)
@@ -148,7 +177,7 @@ def test_files_are_those_recorded_and_small():
     trained = {f"{name}.npz" for name, facts in MODELS.items() if facts.head}  # ours, described in CHANNELS.md
     kept = {path.name for path in WEIGHTS.iterdir() if path.suffix in {".npz", ".tflite"}} - trained
     assert kept | {"imagenet_labels.json"} == set(recorded)
-    assert kept == {f"{name}{suffix}" for name in NAMES for suffix in (".npz", ".tflite")}
+    assert kept == {f"{name}{suffix}" for name in NAMES for suffix in (".npz", ".tflite", ".backward.tflite")}
     assert all((WEIGHTS / name).stat().st_size < 10_000_000 for name in recorded)
     assert all(source["licence"] and source["origin"] for source in sources.values())
 
