@@ -52,9 +52,9 @@ class PixelGradient:
 class GuidedGradient(PixelGradient):
     """The same, but every ReLU passes back only what is positive (Springenberg et al. 2015).
 
-    Whatever kind of ReLU it is and wherever it sits (a layer, an operation, the activation of another layer), a gate behind
-    it lets the positive part of the gradient through, and the ReLU's own derivative does the rest. The network is run layer
-    by layer for this and stays as it is. Raises ModelError for a network without ReLUs.
+    Whatever kind of ReLU it is and wherever it sits (a layer, an operation, the activation of another layer), the positive
+    part of the gradient passes where it was given something positive: a ReLU6 at its cap was on, and passes as well. The
+    network is run layer by layer for this and stays as it is. Raises ModelError for a network without ReLUs.
     """
 
     def __init__(self, network: keras.Model) -> None:
@@ -66,14 +66,23 @@ class GuidedGradient(PixelGradient):
         import tensorflow as tf
 
         @tf.custom_gradient
-        def gate(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
-            return tf.identity(x), lambda upstream: tf.nn.relu(upstream)
+        def guided(before: tf.Tensor, after: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            on = tf.cast(before > 0, before.dtype)
+            return tf.identity(after), lambda upstream: (on * tf.nn.relu(upstream), None)
 
         def call(operation: Any, *arguments: Any, **options: Any) -> Any:
             if getattr(operation, "_call_has_training_arg", False):
                 options["training"] = False
-            output = operation(*arguments, **options)
-            return gate(output) if _is_relu(operation) else output
+            if not _is_relu(operation):
+                return operation(*arguments, **options)
+            if not getattr(operation, "weights", None):  # a layer or an operation of its own
+                return guided(arguments[0], operation(*arguments, **options))
+            activation, operation.activation = operation.activation, None
+            try:
+                before = operation(*arguments, **options)
+            finally:
+                operation.activation = activation
+            return guided(before, activation(before))
 
         return network._run_through_graph(batch, call_fn=call)[1]
 

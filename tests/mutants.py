@@ -229,8 +229,8 @@ MUTANTS = (
     Mutant(
         "guided backpropagation without its gate (tf-keras-vis, where ReLU is a layer)",
         GRADIENT,
-        "lambda upstream: tf.nn.relu(upstream)",
-        "lambda upstream: upstream",
+        "(on * tf.nn.relu(upstream), None)",
+        "(on * upstream, None)",
         "explain/test_gradient_family.py::test_guided_backpropagation_by_hand",
     ),
     Mutant(
