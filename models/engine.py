@@ -37,7 +37,10 @@ def at_once(canvas: tuple[int, ...], most: int = BATCH, pixel: int = PIXEL) -> i
 
 
 def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """How many cores this process may use, which in a container is often fewer than the machine has."""
+    """How many cores this process may use: what THUMBSCOPE_THREADS says, or all, which in a container are often fewer than
+    the machine has."""
+    if asked := os.environ.get("THUMBSCOPE_THREADS"):
+        return max(1, int(asked))
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         time, period = map(int, quota.read_text().split())

@@ -32,7 +32,7 @@ def _sources() -> list[Path]:
     found = [ROOT / "app.py"] if (ROOT / "app.py").exists() else []
     for folder in ("ui", "capture", "explain", "models"):
         found += sorted((ROOT / folder).rglob("*.py"))
-    return [path for path in found if path != ROOT / "models" / "weights" / "convert.py"]
+    return [path for path in found if path.parent != ROOT / "models" / "weights"]  # which make the weights, once
 
 
 SOURCES = _sources()

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,12 +20,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from explain.audit.measure import SAMPLE, Auditor, Rows
 from explain.audit.result import Audit, summarise
 from models import Classifier, UserError, load
-from models.engine import write_atomically
+from models.engine import cores, write_atomically
 from models.picture import read
 
 SHARD = 32
@@ -225,8 +227,10 @@ def run(
 _mine: dict[str, Any] = {}
 
 
-def _begin(recipe: Recipe) -> None:
-    """In a worker: get ready."""
+def _begin(recipe: Recipe, threads: int) -> None:
+    """In a worker: get ready, with so many threads that the workers do not get in each other's way."""
+    os.environ["THUMBSCOPE_THREADS"] = str(threads)
+    cv2.setNumThreads(threads)
     _mine["recipe"], _mine["auditor"] = recipe, recipe.auditor()
 
 
@@ -240,10 +244,11 @@ def _in_processes(recipe: Recipe, todo: list[int], put: Callable[[int, bytes], N
     context = multiprocessing.get_context(
         "spawn"
     )  # a forked child would share LiteRT's threads, which do not survive it
+    threads = max(1, cores() // workers)
     deaths = 0
     while todo:
         try:
-            with ProcessPoolExecutor(workers, context, _begin, (recipe,)) as pool:
+            with ProcessPoolExecutor(workers, context, _begin, (recipe, threads)) as pool:
                 waiting: dict[Future[bytes], int] = {}
                 queue = iter(list(todo))
                 while todo:
@@ -273,7 +278,7 @@ def _on_ray(recipe: Recipe, todo: list[int], put: Callable[[int, bytes], None], 
 
     class Worker:
         def __init__(self) -> None:
-            _begin(recipe)
+            _begin(recipe, 1)  # Ray gives an actor one core
 
         def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
             return {"shard": batch["shard"], "npz": [_work(int(shard)) for shard in batch["shard"]]}

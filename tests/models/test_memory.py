@@ -50,3 +50,5 @@ def test_cores_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, l
     quota.write_text(limit)
     assert engine.cores(quota) == min(8, most)
     assert engine.cores(tmp_path / "none") == 8
+    monkeypatch.setenv("THUMBSCOPE_THREADS", "3")
+    assert engine.cores(quota) == 3
