@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
@@ -16,26 +17,35 @@ import numpy as np
 from explain.audit import Audit, Auditor
 from explain.audit.report import examples, heated, overview, picked, probed, reliances, seen
 from explain.audit.result import CALLED, summarise
+from explain.audit.run import _Masks as Masks
 from explain.audit.run import shards
 from models import DEFAULT, Classifier, UserError, dataset, load
 from models.embeddings import embed
 from models.trained import Trained
 from samples.scenes import CUES, VEHICLES, Scene, planted
+from ui.folder_button import folder_button
 from ui.session import LONG, QUIET, WORK, Runs, Session
 from ui.train_tab import NAME, ZIP_BYTES, Training
 
 SIDE = 224
 TRAINED, HELD = 40, 10  # pictures a class of the planted sets
 SAMPLE = 10  # pictures a class whose cues are exchanged on the page
-MOST = 2000  # pictures of a zip; more are for the command line
+MOST = 2000  # pictures of a zip or folder; more are for the command line
 MEMBERS = 24  # pictures of a group that are shown
 STORY = "Tank story"
-OWN, ZIP = "the pictures of the Train tab", "a zip of class folders"
+OWN, ZIP, FOLDER = "the pictures of the Train tab", "a zip of class folders", "a folder of class folders"
+GIVEN = (ZIP, FOLDER)
 PLANTED = {f"planted: {what}": (cue, 1.0) for cue, what in CUES.items()} | {
     "planted, but clean: the ground tells nothing": ("ground", 0.5)
 }
 STEPS = ("Train", "Try it out", "Look at the heatmaps", "Exchange the backgrounds", "Train again")
 READY = "Choose a model and pictures, then press **Audit**."
+LAY_OUT = (
+    "One folder of pictures a class, named as the model names it. If you know where the subjects are, add masks: a PNG for "
+    "each picture, of its size and name, white on the subject, in folders of the same names."
+)
+
+Upload = str | list[tuple[str, str]] | None  # a zip, or the names and paths of a folder
 
 
 @dataclass
@@ -65,7 +75,7 @@ def build(session: gr.State, tab: gr.Tab, open_in_explain: Callable[[Any], None]
     gr.Markdown("### Audit a model", elem_classes="step")
     with gr.Row(equal_height=True, elem_id="audit-run"):
         pictures = gr.Dropdown(
-            [*PLANTED, OWN, ZIP],
+            [*PLANTED, OWN, *GIVEN],
             value=next(iter(PLANTED)),
             label="Pictures",
             elem_id="audit-pictures",
@@ -81,9 +91,15 @@ def build(session: gr.State, tab: gr.Tab, open_in_explain: Callable[[Any], None]
             min_width=180,
             scale=2,
         )
-        archive = gr.UploadButton(
-            "Choose the zip", file_types=[".zip"], visible=False, scale=0, min_width=140, elem_id="audit-zip"
-        )
+        uploads = [
+            gr.UploadButton(
+                label, file_types=[".zip"], visible=False, scale=0, min_width=150, elem_id=f"audit-zip{suffix}"
+            )
+            for label, suffix in (("Choose the zip", ""), ("Add masks (zip)", "-masks"))
+        ] + [
+            folder_button(label, visible=False, scale=0, min_width=150, elem_id=f"audit-folder{suffix}")
+            for label, suffix in (("Choose the folder", ""), ("Add masks (folder)", "-masks"))
+        ]
         start = gr.Button("Audit", variant="primary", scale=0, min_width=110, elem_id="audit-start")
         stop = gr.Button("Stop", variant="stop", scale=0, visible=False, min_width=90, elem_id="audit-stop")
     status = gr.Markdown(READY, elem_id="audit-status")
@@ -114,10 +130,12 @@ def build(session: gr.State, tab: gr.Tab, open_in_explain: Callable[[Any], None]
     details = [about, exchange, exchanged, groups, inside]
     tab.select(lambda session, model: gr.Dropdown(session.choices(), value=model), [session, model], model, **instant)
     onward.click(tell, session, [told, shown, onward], **LONG, show_progress_on=told)
-    pictures.input(asked, pictures, [model, archive], **instant)
-    archive.upload(lambda: "The zip is here. Press **Audit**.", None, status, **instant)
+    pictures.input(asked, [session, pictures, model], [status, model, *uploads], **instant)
+    for given, masks in (uploads[:2], uploads[2:]):
+        given.upload(lambda: ("The pictures are here. Press **Audit**.", None), None, [status, masks], **instant)
+        masks.upload(lambda: "The masks are here. Press **Audit**.", None, status, **instant)
     outcome = [status, stop, results, table, parts, which]
-    start.click(run, [session, pictures, model, archive], outcome, **LONG, show_progress_on=status).then(
+    start.click(run, [session, pictures, model, *uploads], outcome, **LONG, show_progress_on=status).then(
         closer, [session, which], details, **WORK
     )
     stop.click(lambda session: session.of(Audited).runs.halt(), session, **instant)
@@ -126,9 +144,11 @@ def build(session: gr.State, tab: gr.Tab, open_in_explain: Callable[[Any], None]
     open_in_explain(inside.select(pick, session, None, **instant).success)
 
 
-def asked(pictures: str) -> tuple[Any, Any]:
-    """Planted sets bring their own model; the rest needs one, and a zip has to be given."""
-    return gr.Dropdown(visible=pictures not in PLANTED), gr.UploadButton(visible=pictures == ZIP)
+def asked(session: Session, pictures: str, model: str) -> tuple[Any, ...]:
+    """Planted sets bring their own model; the rest needs one, and a zip or folder has to be given."""
+    buttons = [gr.UploadButton(visible=pictures == source) for source in GIVEN for _ in range(2)]
+    models = gr.Dropdown(session.choices(), value=model, visible=pictures not in PLANTED)
+    return LAY_OUT if pictures in GIVEN else READY, models, *buttons
 
 
 # --- The story ---------------------------------------------------------------
@@ -254,7 +274,7 @@ def guessed(classifier: Classifier, some: list[Scene]) -> list[str]:
 # --- The audit ---------------------------------------------------------------
 
 
-def run(session: Session, pictures: str, model: str, archive: str | None) -> Iterator[tuple[Any, ...]]:
+def run(session: Session, pictures: str, model: str, *uploads: Upload) -> Iterator[tuple[Any, ...]]:
     """Audit, with progress, until done, stopped or overtaken; what was found before stays."""
     memory = session.of(Audited)
     same = gr.skip()
@@ -262,7 +282,7 @@ def run(session: Session, pictures: str, model: str, archive: str | None) -> Ite
     with memory.runs.turn() as superseded:
         try:
             yield "Getting ready ...", gr.Button(visible=True), same, same, same, same
-            auditor = prepared(session, pictures, model, archive)
+            auditor = prepared(session, pictures, model, uploads)
             total, done, chunks = len(auditor.pictures), 0, []
             for measured in shards(auditor, size=8):
                 chunks.append(measured)
@@ -285,32 +305,59 @@ def run(session: Session, pictures: str, model: str, archive: str | None) -> Ite
             yield f"⚠️ {error}", hidden, same, same, same, same
 
 
-def prepared(session: Session, pictures: str, model: str, archive: str | None) -> Auditor:
-    """The auditor that was asked for. Raises UserError where something is missing."""
-    memory = session.of(Audited)
+def prepared(session: Session, pictures: str, model: str, uploads: tuple[Upload, ...]) -> Auditor:
+    """The auditor that was asked for. `uploads`: pictures and masks of each of GIVEN. Raises UserError where something is
+    missing.
+    """
     if pictures in PLANTED:
         cue, correlation = PLANTED[pictures]
         name = "Planted" if correlation > 0.5 else "Planted, clean"
         classifier = session.models[name] = trained(scenes(cue, correlation, TRAINED, 0), name)
         return audits(classifier, scenes(cue, correlation, HELD, 1))
+    places: dict[str, tuple[str, str]] = {}
+    masks: dict[tuple[str, str], str] = {}
     if pictures == OWN:
         data = session.of(Training).data
         if data is None:
             raise UserError(f"There are no pictures in the Train tab yet; train there first, and audit “{NAME}” here.")
-    elif archive is None:
-        raise UserError("Choose the zip first.")
     else:
-        memory.unpacked += 1
-        folder = session.file(f"audit-{memory.unpacked}")
-        dataset.unzip(Path(archive), folder, ZIP_BYTES)
-        data = dataset.from_folder(folder)
+        given, drawn = uploads[2 * GIVEN.index(pictures) :][:2]
+        if not given:
+            raise UserError("Choose the zip first." if pictures == ZIP else "Choose a folder with pictures first.")
+        places = laid_out(session, given)
+        masks = {place: path for path, place in laid_out(session, drawn or []).items()}
+        classes = defaultdict(list)
+        for path, (folder, _) in places.items():
+            classes[folder].append(path)
+        data = dataset.from_lists(classes)
     classifier = session.classifier(model)
     known = [item for item in data.items if data.labels[item.label] in classifier.labels][:MOST]
     if len({item.label for item in known}) < 2:
         raise UserError(f"{model} knows at most one of the classes {', '.join(data.labels[:5])}; choose another.")
+    beside = [masks.get(places[str(item.path)]) for item in known] if masks else []
+    if masks and not any(beside):
+        raise UserError("No mask has the folder and name of a picture; lay masks out as the pictures are.")
     return Auditor(
-        classifier, [str(item.path) for item in known], [data.labels[item.label] for item in known], sample=SAMPLE
+        classifier,
+        [str(item.path) for item in known],
+        [data.labels[item.label] for item in known],
+        subjects=Masks(beside) if masks else None,
+        sample=SAMPLE,
     )
+
+
+def laid_out(session: Session, given: str | list[tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """For each file of a zip or folder the folder it lies in and its name, without what kind it is. Raises UserError."""
+    if isinstance(given, str):
+        memory = session.of(Audited)
+        memory.unpacked += 1
+        folder = session.file(f"audit-{memory.unpacked}")
+        dataset.unzip(Path(given), folder, ZIP_BYTES)
+        given = [
+            (path.relative_to(folder).as_posix(), str(path)) for path in sorted(folder.rglob("*")) if path.is_file()
+        ]
+    names = {path: PurePosixPath(name) for name, path in given}
+    return {path: (name.parent.name, name.stem) for path, name in names.items()}
 
 
 def closer(session: Session, label: str | None) -> tuple[Any, ...]:

@@ -7,13 +7,15 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from ui.folder_button import FOLDER_JS
 from ui.startup import no_stubs
 
 # Gradio's image takes a paste from its clipboard button only; Ctrl+V anywhere on the page is what people try. And typing
 # into a drop-down appends to what is chosen, where it should replace it. A camera that cannot be had is passed over in
 # silence; elements of the class camera-hint say what to do.
-PAGE_JS = """
-() => {
+PAGE_JS = (
+    f"() => {{{FOLDER_JS}"
+    + """
 document.addEventListener("focusin", (event) => {
   if (event.target.matches("input[role=combobox]")) event.target.select();
 });
@@ -60,6 +62,7 @@ if (!devices) {
 }
 }
 """
+)
 
 
 with no_stubs():
