@@ -14,8 +14,9 @@ from explain.commands import animation
 from explain.visualise import Dream, visualise
 from models import DEFAULT, MODELS, UserError, load
 from models.engine import write_atomically
+from ui import screen
 from ui.picture_input import picture_input
-from ui.session import LONG, QUIET, WORK, Runs, Session, fetch, title
+from ui.session import LONG, QUIET, WORK, Runs, Session, title
 
 CLASS, CHANNEL = "a class", "a channel of a layer"
 NOISE, PICTURE = "noise", "a picture"
@@ -179,7 +180,7 @@ def run(
     hidden = gr.Button(visible=False)
     with dreamt.runs.turn() as superseded:
         try:
-            first = fetch(path) if begin == PICTURE else None
+            first = screen.seen(session, path) if begin == PICTURE else None
             if what == CHANNEL and not layer:
                 raise UserError("Choose a layer whose channel shall be painted.")
             yield gr.skip(), f"Getting {title(model)} ready ...", None, None, gr.Button(visible=True)

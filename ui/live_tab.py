@@ -25,6 +25,7 @@ from explain import METHODS, explain
 from explain.render import overlay
 from models import DEFAULT, MODELS, UserError, load
 from models.picture import Picture, read
+from ui.screen import Screen
 from ui.session import QUIET, SHARED, Session, within
 
 EVERY = (
@@ -210,14 +211,14 @@ def page(shown: np.ndarray | None, line: str, shares: dict[str, float]) -> str:
 
 
 def keep(session: Session) -> None:
-    """Make the last frame, rectified where a screen is tracked, the picture that all tabs look at."""
+    """Make the last frame the picture that all tabs look at, with the screen that is tracked in it."""
     live = session.of(Live)
-    if live.frame is None:
+    frame, quad = live.frame, live.track.quad
+    if frame is None:
         raise gr.Error("There is no frame yet; allow the camera first.", print_exception=False)
-    quad = live.track.quad
-    picture = live.frame if quad is None else rectify(live.frame, quad)
+    session.of(Screen).frozen = frame, quad
     path = session.file(f"camera-{next(live.frozen)}.png")
-    cv2.imwrite(str(path), picture[..., ::-1])
+    cv2.imwrite(str(path), frame[..., ::-1])
     session.path = str(path)
 
 

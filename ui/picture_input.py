@@ -38,28 +38,29 @@ document.addEventListener("paste", (event) => {
   setTimeout(put, clear ? 100 : 0);
 });
 const hint = (text) => document.querySelectorAll(".camera-hint .prose").forEach((place) => (place.textContent = text));
-const devices = navigator.mediaDevices;
-if (!devices) {
-  hint("Browsers show the camera to secure pages only: open this one over https, or on the computer it runs on.");
-} else {
-  const open = devices.getUserMedia.bind(devices);
-  devices.getUserMedia = async (wanted) => {
-    try {
-      const stream = await open(wanted);
-      hint("");
-      return stream;
-    } catch (error) {
-      hint({
-        NotAllowedError: "The camera was refused. Allow it for this page beside the address, then try again.",
-        NotFoundError: "No camera was found. Connect one, or upload a picture.",
-        OverconstrainedError: "No camera was found that fits. Connect another one, or upload a picture.",
-        NotReadableError: "The camera is busy. Close what else uses it, then try again.",
-        AbortError: "The camera is busy. Close what else uses it, then try again.",
-      }[error.name] ?? `The camera cannot be used: ${error.message}`);
-      throw error;
-    }
-  };
+if (!navigator.mediaDevices) {  // as on every page that came over http from another computer
+  const open = async () => { throw new DOMException("", "SecurityError"); };
+  Object.defineProperty(navigator, "mediaDevices", { value: { getUserMedia: open, enumerateDevices: async () => [] } });
 }
+const devices = navigator.mediaDevices;
+const open = devices.getUserMedia.bind(devices);
+devices.getUserMedia = async (wanted) => {
+  try {
+    const stream = await open(wanted);
+    hint("");
+    return stream;
+  } catch (error) {
+    hint({
+      NotAllowedError: "The camera was refused. Allow it for this page, at the left end of the address bar, then try again.",
+      NotFoundError: "No camera was found. Connect one and try again, or upload a picture in the Explain tab.",
+      OverconstrainedError: "No camera was found that fits. Connect another one, or upload a picture in the Explain tab.",
+      NotReadableError: "The camera is busy. Close the other tab or program that uses it, then try again.",
+      AbortError: "The camera is busy. Close the other tab or program that uses it, then try again.",
+      SecurityError: "Browsers show the camera to secure pages only. Open this one over https, or on the computer it runs on.",
+    }[error.name] ?? `The camera cannot be used: ${error.message}`);
+    throw error;
+  }
+};
 }
 """
 )

@@ -21,6 +21,7 @@ VIEW = 640  # pixels of the longer side of the photograph as shown
 NEAR = 0.12  # of its width: a tap within this of a corner takes hold of it
 LINE, OTHER, HELD = (60, 200, 100), (150, 150, 160), (255, 150, 0)
 FOUND = "**A screen was found**, and what it shows is explained, upright."
+FROZEN = "**Frozen live.** What the screen in the frame shows is explained, upright."
 HELP = "Wrong corner? Tap near it, then where it belongs."
 BY_HAND = "Tap near a corner, then where it belongs."
 PASSED = "The photograph is explained as it is, with all that is around the screen."
@@ -30,7 +31,9 @@ PASSED = "The photograph is explained as it is, with all that is around the scre
 class Screen:
     """The photograph that a visitor gave last, what was found in it, and which corners count.
 
-    `quad` None: the photograph as it is. `last`: what one click brings back. `held`: the corner that was tapped.
+    `quad` None: the photograph as it is. `last`: what one click brings back. `held`: the corner that was tapped. `frozen`: the
+    pixels of the frame that was taken from the camera's stream last, and the screen that was tracked in it. `live`: whether
+    the photograph is that frame.
     """
 
     path: str | None = None
@@ -40,10 +43,15 @@ class Screen:
     last: Quad | None = None
     held: int | None = None
     note: str = ""
+    frozen: tuple[np.ndarray, Quad | None] | None = None
+    live: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def look(self, path: str | None) -> None:
-        """Read and search a photograph, unless it is the one looked at last. Raises UserError."""
+        """Read and search a photograph, unless it is the one looked at last. Raises UserError.
+
+        A frame that was frozen comes back under another path; it is not searched again.
+        """
         with self.lock:
             if path is not None and path == self.path:
                 return
@@ -51,9 +59,10 @@ class Screen:
             self.use(None)
             self.last = None
             self.picture = fetch(path)
-            self.found = search(self.picture.pixels)
+            self.live = self.frozen is not None and np.array_equal(self.frozen[0], self.picture.pixels)
+            self.found = Search(self.frozen[1]) if self.live and self.frozen else search(self.picture.pixels)
             self.path = path
-            self.use(self.found.quad, f"{FOUND} {HELP}")
+            self.use(self.found.quad, f"{FROZEN if self.live else FOUND} {HELP}")
 
     def use(self, quad: Quad | None, note: str = "") -> None:
         """Take these corners, or the photograph as it is."""
@@ -71,12 +80,14 @@ def seen(session: Session, path: str | None) -> Picture:
 
 
 def recorded(session: Session, found: Explanation) -> Explanation:
-    """The explanation with the corners among its parameters, where a screen was rectified."""
+    """The explanation with what was done before among its parameters: frozen live, and the corners of a screen rectified."""
     screen = session.of(Screen)
-    if screen.quad is None or screen.picture is None:
+    if screen.picture is None:
         return found
-    done = facts(screen.quad, screen.picture.pixels.shape[:2])
-    return replace(found, parameters={**found.parameters, "screen": done})
+    done: dict[str, object] = {"frozen_live": True} if screen.live else {}
+    if screen.quad is not None:
+        done["screen"] = facts(screen.quad, screen.picture.pixels.shape[:2])
+    return replace(found, parameters={**found.parameters, **done})
 
 
 def build(session: gr.State, picture: Any) -> tuple[gr.State, Callable[[Any], None]]:
@@ -182,7 +193,7 @@ def tap(session: Session, count: int, event: gr.SelectData) -> Any:
 def switch(session: Session, count: int) -> int:
     """From the screen to the photograph as it is, or back."""
     screen = session.of(Screen)
-    screen.use(*((None, PASSED) if screen.quad else (screen.last, f"{FOUND} {HELP}")))
+    screen.use(*((None, PASSED) if screen.quad else (screen.last, f"{FROZEN if screen.live else FOUND} {HELP}")))
     return count + 1
 
 

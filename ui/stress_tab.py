@@ -21,8 +21,9 @@ from explain.render import overlay
 from models import DEFAULT, UserError, load
 from models.engine import write_atomically
 from models.report import Plot, data_url
+from ui import screen
 from ui.picture_input import picture_input
-from ui.session import LONG, QUIET, Runs, Session, Stopped, classes, fetch, stoppable, title, within
+from ui.session import LONG, QUIET, Runs, Session, Stopped, classes, stoppable, title, within
 
 ANYTHING = "anything else"
 FIRST = next(iter(ATTACKS))
@@ -219,7 +220,7 @@ def _attack(
         found: Attack | None = None
         words = ""
         try:
-            picture = fetch(path)
+            picture = screen.seen(session, path)
             yield f"Getting {title(model)} ready ...", gr.Button(visible=True), *same
             own = session.classifier(model)
             classifier = stoppable(own, lambda: stressed.runs.halted or superseded())
@@ -298,7 +299,7 @@ def wear_out(session: Session, path: str | None, model: str) -> Iterator[tuple[A
     hidden = gr.Button(visible=False)
     with stressed.runs.turn() as superseded:
         try:
-            picture = fetch(path)
+            picture = screen.seen(session, path)
             yield f"Getting {title(model)} ready ...", gr.Button(visible=True), ""
             classifier = stoppable(session.classifier(model), lambda: stressed.runs.halted or superseded())
             pixels = within(picture.pixels, VIEW)

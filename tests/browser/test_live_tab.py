@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.scenes import Scene, compose, pictures
 from samples import ROOT
@@ -56,16 +57,62 @@ def test_the_stream_moves_unmirrored_and_freezes(page: Page) -> None:
     expect(page.get_by_role("tab", name="Explain")).to_have_attribute("aria-selected", "true")
 
 
-def test_a_refused_camera_says_what_to_do(browser, url: str) -> None:
+def test_a_frozen_screen_keeps_its_corners(page: Page, scene: tuple[Scene, Path]) -> None:
+    made, path = scene
+    page.evaluate(
+        """async (data) => {
+          const image = new Image();
+          image.src = "data:image/png;base64," + data;
+          await image.decode();
+          const canvas = Object.assign(document.createElement("canvas"), { width: 1280, height: 720 });
+          const draw = () => canvas.getContext("2d").drawImage(image, 0, 0);
+          setInterval(draw, 100);
+          draw();
+          navigator.mediaDevices.getUserMedia = async () => canvas.captureStream(10);
+        }""",
+        base64.b64encode(path.read_bytes()).decode(),
+    )
+    stream(page)
+    expect(page.locator("#live-view p")).to_contain_text("Screen found", timeout=30_000)
+    page.locator("#freeze").click()
+    expect(page.locator("#screen-note")).to_contain_text("Frozen live", timeout=20_000)
+    wait_for_status(page, "Grad-CAM on MobileNetV2")
+    parameters = json.loads(download(page, "json"))["parameters"]
+    assert parameters["frozen_live"] is True
+    assert parameters["screen"]["photograph"] == [540, 960]
+    assert np.abs(np.array(parameters["screen"]["corners"]) / 0.75 - made.corners).max() < 16
+
+
+TROUBLES = {
+    "NotAllowedError": "The camera was refused. Allow it for this page",
+    "NotReadableError": "The camera is busy. Close the other tab or program",
+    "NotFoundError": "No camera was found. Connect one and try again",
+}
+
+
+def test_a_camera_that_cannot_be_had_says_what_to_do(browser: Browser, url: str) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.add_init_script(
-        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); };"
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', window.trouble); };"
     )
     page.goto(url)
     page.get_by_role("tab", name="Live").click()
+    for name, words in TROUBLES.items():
+        page.evaluate("(name) => (window.trouble = name)", name)
+        page.locator("#camera").get_by_text("Click to Access Webcam").click()
+        expect(page.locator(".camera-hint:visible")).to_contain_text(words)
+    context.close()
+
+
+def test_a_page_without_https_says_so(browser: Browser, url: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined, configurable: true });")
+    page.goto(url)
+    page.get_by_role("tab", name="Live").click()
     page.locator("#camera").get_by_text("Click to Access Webcam").click()
-    expect(page.locator(".camera-hint:visible")).to_contain_text("The camera was refused. Allow it")
+    expect(page.locator(".camera-hint:visible")).to_contain_text("Open this one over https")
     context.close()
 
 
