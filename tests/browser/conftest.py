@@ -93,7 +93,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory, frame: np.ndarray) -> Iter
 Visit = Callable[..., AbstractContextManager[Page]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def visit(browser: Browser, url: str) -> Visit:
     """Opens the page for a visitor of their own; any request that leaves this machine fails the test."""
 
@@ -121,5 +121,6 @@ def visit(browser: Browser, url: str) -> Visit:
 
 @pytest.fixture
 def page(visit: Visit) -> Iterator[Page]:
+    """A page that nobody has touched. Opening one takes seconds: tests that can do without share theirs."""
     with visit() as page:
         yield page

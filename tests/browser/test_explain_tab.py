@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,79 +45,102 @@ def overlay_source(page: Page) -> str:
     return page.locator("#overlay img").last.get_attribute("src") or ""
 
 
+@pytest.fixture(scope="module")
+def opened(visit: Callable) -> Iterator[Page]:
+    """One page for many tests."""
+    with visit() as page:
+        yield page
+
+
+@pytest.fixture
+def cleared(opened: Page) -> Page:
+    """That page without a picture, with the first method and model again."""
+    remove = opened.locator("#picture button[aria-label='Remove Image']")
+    if remove.is_visible():
+        remove.click()
+    for dropdown, first in (("method", "Grad-CAM"), ("model", "MobileNetV2")):
+        if opened.locator(f"#{dropdown} input").input_value() != first:
+            choose(opened, dropdown, first)
+    expect(opened.locator("#note")).to_contain_text("Grad-CAM: ")
+    expect(opened.locator("#note")).to_contain_text("MobileNetV2: ")
+    wait_for_status(opened, "appear here as soon as there is a picture")
+    expect(opened.locator("#download-json")).to_be_disabled()
+    return opened
+
+
 def test_empty_page_says_what_to_do(page: Page) -> None:
     expect(page.locator("#picture")).to_contain_text("Drop a picture here, paste it with Ctrl+V")
     wait_for_status(page, "appear here as soon as there is a picture")
     expect(page.locator("#download-png")).to_be_disabled()
 
 
-def test_a_picture_is_explained_without_a_second_click(page: Page) -> None:
-    give(page, COFFEE)
-    wait_for_status(page, "espresso")
-    expect(page.locator("#bars")).to_contain_text("espresso")
-    expect(page.locator("#bars button")).to_have_count(5)
-    expect(page.locator("#overlay img")).to_have_count(2)
-    wait_for_status(page, re.compile(r"Grad-CAM on MobileNetV2: \d+ ms, 1 forward pass\."))
+def test_a_picture_is_explained_without_a_second_click(cleared: Page) -> None:
+    give(cleared, COFFEE)
+    wait_for_status(cleared, "espresso")
+    expect(cleared.locator("#bars")).to_contain_text("espresso")
+    expect(cleared.locator("#bars button")).to_have_count(5)
+    expect(cleared.locator("#overlay img")).to_have_count(2)
+    wait_for_status(cleared, re.compile(r"Grad-CAM on MobileNetV2: \d+ ms, 1 forward pass\."))
 
 
-def test_clicking_a_bar_explains_that_class(page: Page) -> None:
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    before = overlay_source(page)
-    page.locator("#bars button").nth(1).click()
-    wait_for_status(page, "tiger cat")
-    expect(page.locator("#target input")).to_have_value("tiger cat")
-    assert overlay_source(page) != before
-    give_again = page.locator("#picture button[aria-label='Remove Image']")
+def test_clicking_a_bar_explains_that_class(cleared: Page) -> None:
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    before = overlay_source(cleared)
+    cleared.locator("#bars button").nth(1).click()
+    wait_for_status(cleared, "tiger cat")
+    expect(cleared.locator("#target input")).to_have_value("tiger cat")
+    assert overlay_source(cleared) != before
+    give_again = cleared.locator("#picture button[aria-label='Remove Image']")
     give_again.click()
-    give(page, COFFEE)
-    wait_for_status(page, "espresso")
-    expect(page.locator("#target input")).to_have_value("the predicted class")
+    give(cleared, COFFEE)
+    wait_for_status(cleared, "espresso")
+    expect(cleared.locator("#target input")).to_have_value("the predicted class")
 
 
-def test_any_class_can_be_asked_for(page: Page) -> None:
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    page.locator("#target input").click()
-    page.keyboard.type("french")
-    page.get_by_role("option", name="French horn", exact=True).click()
-    wait_for_status(page, "French horn")
+def test_any_class_can_be_asked_for(cleared: Page) -> None:
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    cleared.locator("#target input").click()
+    cleared.keyboard.type("french")
+    cleared.get_by_role("option", name="French horn", exact=True).click()
+    wait_for_status(cleared, "French horn")
 
 
-def test_one_class_rather_than_another(page: Page) -> None:
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    plain = overlay_source(page)
-    page.locator("#more button").first.click()
-    page.locator("#against input").click()
-    page.keyboard.type("tiger c")
-    page.get_by_role("option", name="tiger cat", exact=True).click()
-    wait_for_status(page, re.compile(r"Egyptian cat, [\d.]+% \(orange\), rather than tiger cat, [\d.]+% \(blue\)"))
-    assert overlay_source(page) != plain
+def test_one_class_rather_than_another(cleared: Page) -> None:
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    plain = overlay_source(cleared)
+    cleared.locator("#more button").first.click()
+    cleared.locator("#against input").click()
+    cleared.keyboard.type("tiger c")
+    cleared.get_by_role("option", name="tiger cat", exact=True).click()
+    wait_for_status(cleared, re.compile(r"Egyptian cat, [\d.]+% \(orange\), rather than tiger cat, [\d.]+% \(blue\)"))
+    assert overlay_source(cleared) != plain
     for _ in range(50):
-        if (json.loads(download(page, "json"))["against"] or {}).get("label") == "tiger cat":
+        if (json.loads(download(cleared, "json"))["against"] or {}).get("label") == "tiger cat":
             break
     else:
         pytest.fail("the facts do not say what it was set against")
-    page.locator("#picture button[aria-label='Remove Image']").click()
-    give(page, COFFEE)
-    wait_for_status(page, "espresso")
-    expect(page.locator("#against input")).to_have_value("no other")
+    cleared.locator("#picture button[aria-label='Remove Image']").click()
+    give(cleared, COFFEE)
+    wait_for_status(cleared, "espresso")
+    expect(cleared.locator("#against input")).to_have_value("no other")
 
 
-def test_a_sample_is_one_click(page: Page) -> None:
-    page.locator("#samples button.gallery-item").nth([s.path.name for s in SAMPLES].index("coffee.jpg")).click()
-    wait_for_status(page, "espresso")
+def test_a_sample_is_one_click(cleared: Page) -> None:
+    cleared.locator("#samples button.gallery-item").nth([s.path.name for s in SAMPLES].index("coffee.jpg")).click()
+    wait_for_status(cleared, "espresso")
 
 
-def test_paste_with_the_keyboard(page: Page) -> None:
-    copy(page, COFFEE)
-    page.locator("#title").click()
-    page.keyboard.press("Control+V")
-    wait_for_status(page, "espresso")
-    copy(page, CAT)
-    page.keyboard.press("Control+V")
-    wait_for_status(page, "Egyptian cat")  # a second paste replaces the first picture
+def test_paste_with_the_keyboard(cleared: Page) -> None:
+    copy(cleared, COFFEE)
+    cleared.locator("#title").click()
+    cleared.keyboard.press("Control+V")
+    wait_for_status(cleared, "espresso")
+    copy(cleared, CAT)
+    cleared.keyboard.press("Control+V")
+    wait_for_status(cleared, "Egyptian cat")  # a second paste replaces the first picture
 
 
 def copy(page: Page, path: Path) -> None:
@@ -146,69 +169,69 @@ def test_the_camera_is_not_mirrored(page: Page) -> None:
     page.locator("#opacity input[type=number]").fill("0")
     page.locator("#opacity input[type=number]").press("Enter")
     for _ in range(50):
-        seen = np.asarray(Image.open(io.BytesIO(download(page, "png"))).convert("RGB")).astype(int)
         if json.loads(download(page, "json"))["opacity"] == 0:
             break
+    seen = np.asarray(Image.open(io.BytesIO(download(page, "png"))).convert("RGB")).astype(int)
     left, right = seen[100:300, 50:250].mean((0, 1)), seen[100:300, -250:-50].mean((0, 1))
     assert left[0] > 150 > 100 > left[2]
     assert right[2] > 150 > 100 > right[0]
 
 
-def test_colours_and_opacity_run_no_model(page: Page) -> None:
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    report, before = page.locator("#status").inner_text(), overlay_source(page)
-    choose(page, "colormap", "viridis")
-    expect(page.locator("#overlay img").last).not_to_have_attribute("src", before)
-    second = overlay_source(page)
-    page.locator("#opacity input[type=number]").fill("1")
-    page.locator("#opacity input[type=number]").press("Enter")
-    expect(page.locator("#overlay img").last).not_to_have_attribute("src", second)
-    assert page.locator("#status").inner_text() == report, "the time taken is that of the one run there was"
+def test_colours_and_opacity_run_no_model(cleared: Page) -> None:
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    report, before = cleared.locator("#status").inner_text(), overlay_source(cleared)
+    choose(cleared, "colormap", "viridis")
+    expect(cleared.locator("#overlay img").last).not_to_have_attribute("src", before)
+    second = overlay_source(cleared)
+    cleared.locator("#opacity input[type=number]").fill("1")
+    cleared.locator("#opacity input[type=number]").press("Enter")
+    expect(cleared.locator("#overlay img").last).not_to_have_attribute("src", second)
+    assert cleared.locator("#status").inner_text() == report, "the time taken is that of the one run there was"
 
 
-def test_occlusion_fills_in_and_stops(page: Page) -> None:
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    choose(page, "method", "Occlusion")
-    wait_for_status(page, re.compile(r"Occlusion on MobileNetV2: \d+% done"))
-    page.locator("#stop").click()
-    wait_for_status(page, "Stopped.")
-    stopped = page.locator("#status").inner_text()
-    expect(page.locator("#stop")).to_be_hidden()
-    page.wait_for_timeout(1500)
-    assert page.locator("#status").inner_text() == stopped
-    facts = json.loads(download(page, "json"))
+def test_occlusion_fills_in_and_stops(cleared: Page) -> None:
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    choose(cleared, "method", "Occlusion")
+    wait_for_status(cleared, re.compile(r"Occlusion on MobileNetV2: \d+% done"))
+    cleared.locator("#stop").click()
+    wait_for_status(cleared, "Stopped.")
+    stopped = cleared.locator("#status").inner_text()
+    expect(cleared.locator("#stop")).to_be_hidden()
+    cleared.wait_for_timeout(500)
+    assert cleared.locator("#status").inner_text() == stopped
+    facts = json.loads(download(cleared, "json"))
     assert facts["method"] in {"occlusion", "grad-cam"}
 
 
-def test_occlusion_finishes(page: Page) -> None:
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    choose(page, "method", "Occlusion")
-    wait_for_status(page, re.compile(r"Occlusion on MobileNetV2: [\d.]+ m?s, \d+ forward passes\."), 60)
-    expect(page.locator("#stop")).to_be_hidden()
+def test_occlusion_finishes(cleared: Page) -> None:
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    choose(cleared, "method", "Occlusion")
+    wait_for_status(cleared, re.compile(r"Occlusion on MobileNetV2: [\d.]+ m?s, \d+ forward passes\."), 60)
+    expect(cleared.locator("#stop")).to_be_hidden()
 
 
-def test_a_new_choice_takes_over_from_a_long_run(page: Page) -> None:
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    choose(page, "method", "Occlusion")
-    wait_for_status(page, "Occlusion on MobileNetV2")
-    choose(page, "method", "CAM")
-    wait_for_status(page, re.compile(r"\bCAM on MobileNetV2: \d+ ms"))
-    page.wait_for_timeout(2500)
-    wait_for_status(page, re.compile(r"\bCAM on MobileNetV2: \d+ ms"), 1)
+def test_a_new_choice_takes_over_from_a_long_run(cleared: Page) -> None:
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    choose(cleared, "method", "Occlusion")
+    wait_for_status(cleared, "Occlusion on MobileNetV2")
+    choose(cleared, "method", "CAM")
+    wait_for_status(cleared, re.compile(r"\bCAM on MobileNetV2: \d+ ms"))
+    cleared.wait_for_timeout(800)
+    wait_for_status(cleared, re.compile(r"\bCAM on MobileNetV2: \d+ ms"), 1)
 
 
-def test_saliency_and_the_other_model(page: Page) -> None:
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    choose(page, "method", "Saliency")
-    wait_for_status(page, "Saliency on MobileNetV2", 90)
-    choose(page, "model", "EfficientNet-Lite0")
-    wait_for_status(page, "Saliency on EfficientNet-Lite0", 90)
-    expect(page.locator("#note")).to_contain_text("EfficientNet-Lite0: 4.7 million parameters")
+def test_saliency_and_the_other_model(cleared: Page) -> None:
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    choose(cleared, "method", "Saliency")
+    wait_for_status(cleared, "Saliency on MobileNetV2", 90)
+    choose(cleared, "model", "EfficientNet-Lite0")
+    wait_for_status(cleared, "Saliency on EfficientNet-Lite0", 90)
+    expect(cleared.locator("#note")).to_contain_text("EfficientNet-Lite0: 4.7 million parameters")
 
 
 def test_options_canvas_and_smoothing(page: Page) -> None:
@@ -233,17 +256,17 @@ def test_options_canvas_and_smoothing(page: Page) -> None:
     wait_for_status(page, re.compile(r"RISE on MobileNetV2: [\d.]+ m?s, 65 forward passes"))
 
 
-def test_downloads_hold_what_is_shown(page: Page) -> None:
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    picture = Image.open(io.BytesIO(download(page, "png")))
+def test_downloads_hold_what_is_shown(cleared: Page) -> None:
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    picture = Image.open(io.BytesIO(download(cleared, "png")))
     width, height = Image.open(CAT).size
     assert picture.width == width
     assert picture.height > height, "the legend is under it"
-    facts = json.loads(download(page, "json"))
+    facts = json.loads(download(cleared, "json"))
     assert facts["target"]["label"] == "Egyptian cat"
     assert facts["parameters"]["canvas"] == [192, 288]
-    raw = np.load(io.BytesIO(download(page, "npy")))
+    raw = np.load(io.BytesIO(download(cleared, "npy")))
     assert raw.shape == (6, 9)
     assert np.isfinite(raw).all()
 
@@ -257,15 +280,15 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_files_get_one_sentence(page: Page, tmp_path: Path, name: str) -> None:
+def test_wrong_files_get_one_sentence(cleared: Page, tmp_path: Path, name: str) -> None:
     content, sentence = WRONG[name]
     (tmp_path / name).write_bytes(content)
-    give(page, tmp_path / name)
-    wait_for_status(page, sentence)
-    assert "Traceback" not in page.content()
-    page.locator("#picture button[aria-label='Remove Image']").click()
-    give(page, COFFEE)
-    wait_for_status(page, "espresso")
+    give(cleared, tmp_path / name)
+    wait_for_status(cleared, sentence)
+    assert "Traceback" not in cleared.content()
+    cleared.locator("#picture button[aria-label='Remove Image']").click()
+    give(cleared, COFFEE)
+    wait_for_status(cleared, "espresso")
 
 
 def test_a_link_that_leads_nowhere_gets_one_sentence(page: Page) -> None:
@@ -278,20 +301,20 @@ def test_a_link_that_leads_nowhere_gets_one_sentence(page: Page) -> None:
     expect(page.locator(".toast-body")).to_contain_text("network", timeout=30_000)
 
 
-def test_a_tiny_picture_gets_one_sentence(page: Page, tmp_path: Path) -> None:
+def test_a_tiny_picture_gets_one_sentence(cleared: Page, tmp_path: Path) -> None:
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
-    give(page, tmp_path / "dot.png")
-    wait_for_status(page, "1x1 pixels")
+    give(cleared, tmp_path / "dot.png")
+    wait_for_status(cleared, "1x1 pixels")
 
 
-def test_a_model_that_is_not_there_says_what_to_do(page: Page) -> None:
+def test_a_model_that_is_not_there_says_what_to_do(cleared: Page) -> None:
     """No network reaches the published weights in a test; the page must say so and stay usable."""
-    give(page, CAT)
-    wait_for_status(page, "Egyptian cat")
-    choose(page, "model", "ResNet50")
-    wait_for_status(page, "check the network and try again", 120)
-    choose(page, "model", "EfficientNet-Lite0")
-    wait_for_status(page, "Grad-CAM on EfficientNet-Lite0")
+    give(cleared, CAT)
+    wait_for_status(cleared, "Egyptian cat")
+    choose(cleared, "model", "ResNet50")
+    wait_for_status(cleared, "check the network and try again", 120)
+    choose(cleared, "model", "EfficientNet-Lite0")
+    wait_for_status(cleared, "Grad-CAM on EfficientNet-Lite0")
 
 
 def test_phone_has_no_sideways_scroll(visit: Callable) -> None:
