@@ -2,15 +2,13 @@
 
 Prints, over the scenes of benchmarks/scenes.py: the IoU of the quad with the truth, the distance of its corners, the share
 found, milliseconds a frame of 1280x720; false crops on the plain pictures of both folders; and with --quads the corners in
-real photographs. `--fit` first makes capture/evidence.npz anew. It learns from every second picture of the folders and from
-other seeds; what is printed is measured with the other half, and on plain pictures for both.
+real photographs. capture/ learned from every second picture of the folders (benchmarks/fit_screens.py); what is printed is
+measured with the other half, and on plain pictures for both.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import itertools
 import json
 import os
 import time
@@ -19,18 +17,15 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from benchmarks import machine
 from benchmarks.scenes import KINDS, Scene, compose, pictures
-from capture import LEAST, SIDE, evidence, lines, quads, rectify, search
+from capture import LEAST, rectify, search
 from models import DEFAULT, load
-from models.distortions import DISTORTIONS
 from models.embeddings import augment, embed
-from models.engine import write_atomically
 from models.picture import read
 from models.train import fit as fit_head
 from samples import ROOT
@@ -146,95 +141,6 @@ def channels(thumbnails: Sequence[Path], backgrounds: Sequence[Path], seeds: Ite
     return f"{len(right)} scenes, photographed {raw:.1f} %, rectified {rectified:.1f} %, original {original:.1f} %"
 
 
-# --- Fitting ------------------------------------------------------------------
-
-
-def _quads(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features and corners, in the picture's pixels, of all quads that `search` would weigh."""
-    scale = min(1.0, SIDE / max(pixels.shape[:2]))
-    shape = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
-    small = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
-    found = lines.find(small)
-    corners, sides = quads.candidates(found, small.shape[:2])
-    return quads.features(found, corners, sides, small.shape[:2]), (corners + np.array(shape) / 2) / scale
-
-
-def _positive(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Features of a scene's quads, and how right each is. On a page only the thumbnail aimed at is: it is to be preferred."""
-    scene = compose(seed, thumbnails, backgrounds)
-    features, corners = _quads(scene.pixels)
-    overlap = np.array([iou(quad, scene.corners) for quad in corners])
-    return features, np.clip((overlap - GOOD[0]) / (GOOD[1] - GOOD[0]), 0, 1)
-
-
-def _negative(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Features of the quads of a plain picture, and of parts of it at other sizes: none of them is right."""
-    pixels = read(path).pixels
-    rng = np.random.default_rng(list(path.name.encode()))
-    parts = [_quads(pixels)[0], *(_quads(_variant(pixels, rng))[0] for _ in range(VARIANTS))]
-    features = np.concatenate(parts)
-    return features, np.zeros(len(features))
-
-
-def _variant(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A part of the picture, mirrored or not, of another size and shape, compressed or in another light now and then."""
-    height, width = (int(side * share) for side, share in zip(pixels.shape, rng.uniform(0.6, 1, 2), strict=False))
-    top, left = rng.integers(pixels.shape[0] - height + 1), rng.integers(pixels.shape[1] - width + 1)
-    part = pixels[top : top + height, left : left + width, :][:, :: int(rng.choice([1, -1]))]
-    scale = float(rng.choice([320, 480, 640, 640])) / max(height, width)
-    part = cv2.resize(np.ascontiguousarray(part), None, fx=scale, fy=scale * rng.uniform(0.85, 1.15))
-    for name, often in (("jpeg", 0.3), ("brightness", 0.3)):
-        if rng.random() < often:
-            part = DISTORTIONS[name](part, rng.uniform(0, 0.7), rng)
-    return part
-
-
-def fit(features: np.ndarray, right: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Two hidden layers by Adam (Kingma & Ba 2015) on the cross-entropy; the features' scale goes into the first."""
-    rng = np.random.default_rng(seed)
-    mean, deviation = features.mean(0), features.std(0) + 1e-6
-    inputs, targets = ((features - mean) / deviation).astype(np.float32), right.astype(np.float32)
-    shapes = [(inputs.shape[1], HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 1)]
-    weights: list[np.ndarray] = []
-    for rows, columns in shapes:
-        weights += [rng.normal(0, rows**-0.5, (rows, columns)).astype(np.float32), np.zeros(columns, np.float32)]
-    first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
-    steps = len(inputs) // BATCH * EPOCHS
-    order = itertools.chain.from_iterable(
-        rng.permutation(len(inputs))[: len(inputs) // BATCH * BATCH].reshape(-1, BATCH) for _ in range(EPOCHS)
-    )
-    for step, batch in enumerate(order, 1):
-        x, y = inputs[batch], targets[batch, None]
-        w1, b1, w2, b2, w3, b3 = weights
-        one = np.maximum(x @ w1 + b1, 0)
-        two = np.maximum(one @ w2 + b2, 0)
-        back = (1 / (1 + np.exp(-np.clip(two @ w3 + b3, -30, 30))) - y) * (1 + (POSITIVE - 1) * y) / BATCH
-        into_two = back @ w3.T * (two > 0)
-        into_one = into_two @ w2.T * (one > 0)
-        gradients = [x.T @ into_one, into_one.sum(0), one.T @ into_two, into_two.sum(0), two.T @ back, back.sum(0)]
-        rate = 4e-3 * (1 - step / steps) + 1e-5
-        for w, g, m, v in zip(weights, gradients, first, second, strict=True):
-            m += 0.1 * (g - m)
-            v += 0.01 * (g * g - v)
-            w -= rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.99**step)) + 1e-8)
-    w1, b1, w2, b2, w3, b3 = weights
-    scaled = (w1 / deviation[:, None]).astype(np.float32)
-    return {"w1": scaled, "b1": (b1 - mean @ scaled).astype(np.float32), "w2": w2, "b2": b2, "w3": w3[:, 0], "b3": b3}
-
-
-def fit_evidence(thumbnails: Sequence[Path], backgrounds: Sequence[Path], pool: ProcessPoolExecutor) -> None:
-    """Make capture/evidence.npz from every second picture of both folders."""
-    thumbnails, backgrounds = thumbnails[::2], backgrounds[::2]
-    seeds = range(FIT_SEED, FIT_SEED + FIT_SCENES)
-    scenes = pool.map(partial(_positive, thumbnails=thumbnails, backgrounds=backgrounds), seeds, chunksize=8)
-    plain = pool.map(_negative, [*thumbnails, *backgrounds], chunksize=8)
-    features, right = (np.concatenate(parts) for parts in zip(*scenes, *plain, strict=True))
-    file = io.BytesIO()
-    np.savez(file, **fit(features, right))
-    write_atomically(evidence.WEIGHTS, file.getvalue())
-    print(f"fitted on {len(features)} quads, {(right > 0.5).sum()} of them right")
-
-
 def main() -> None:
     """Parse the arguments, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.screens", description=__doc__)
@@ -249,15 +155,11 @@ def main() -> None:
         metavar="N",
         help="classify the thumbnails' folders in so many scenes, raw and rectified",
     )
-    parser.add_argument("--fit", action="store_true", help="make capture/evidence.npz first")
     asked = parser.parse_args()
     thumbnails = [path for path in pictures(asked.thumbnails) if not path.name.endswith(".mask.png")]
     backgrounds = pictures(asked.backgrounds)
     print(machine.describe())
     cv2.setNumThreads(1)  # in the processes that share the work
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        if asked.fit:
-            fit_evidence(thumbnails, backgrounds, pool)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         outcome = partial(_scene_outcome, thumbnails=thumbnails[1::2], backgrounds=backgrounds[1::2])
         print(table(list(pool.map(outcome, range(asked.seed, asked.seed + asked.scenes), chunksize=8))))

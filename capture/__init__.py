@@ -13,15 +13,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from capture import evidence, lines, quads
+from capture import evidence, lines, outline, quads
 from capture.rectify import ASPECT, size_of, warp, without_bars, without_fringes
 
 __all__ = ["ASPECT", "Quad", "Search", "find_screen", "quad_of", "rectify", "search"]
 
-SIDE = 640  # pixels of the longer side at which screens are looked for
-LEAST = 0.6  # confidence of a screen that is worth cropping to
+SIDE = 560  # pixels of the longer side at which screens are looked for
+LEAST = 0.5  # confidence of a screen that is worth cropping to
 LARGEST = 0.97  # of the frame; beyond that a quad is the picture's own border
 OTHERS = 8
+LOOKED_AT = 30  # likely quads of which the likeliest in each place is chosen
+BAR = 0.5  # how probable a part of the screen may be that is cut off as black bars
 CENTRAL = 2.0  # how much being central counts against being large
 
 
@@ -57,33 +59,57 @@ def find_screen(image: np.ndarray) -> Quad | None:
 
 def search(image: np.ndarray, least: float = LEAST) -> Search:
     """The same with all that was found, at a confidence of at least `least`."""
-    scale = min(1.0, SIDE / max(image.shape[:2]))
-    shape = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-    small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    size = small.shape[:2]
-    found = lines.find(small)
-    corners, sides = quads.candidates(found, size)
-    share = quads.area(corners) / (size[0] * size[1])
-    corners, sides, share = (array[share <= LARGEST] for array in (corners, sides, share))
+    corners, features, sight = proposals(image)
     if not len(corners):
         return Search(None, reason="No four straight edges enclose a part of the picture.")
-    confidence = evidence.score(quads.features(found, corners, sides, size))
-    middle = np.linalg.norm(corners.mean(1) / size[::-1], axis=1)
+    confidence = evidence.score(features)
+    size = image.shape[1::-1]
+    share = quads.area(corners) / (size[0] * size[1])
+    middle = np.linalg.norm(corners.mean(1) / size - 0.5, axis=1)
     prominence = np.sqrt(share) * np.exp(-CENTRAL * middle**2)
     good = np.flatnonzero(confidence >= least)
     if not len(good):
         return Search(None, reason=f"No screen is in sight; the likeliest edges are one by {confidence.max():.0%}.")
     chosen: list[int] = []
-    for index in good[np.argsort(-confidence[good], kind="stable")]:  # of those in one place the likeliest
+    for index in good[np.argsort(-confidence[good], kind="stable")][:LOOKED_AT]:  # of those in one place the likeliest
         if all(not _overlap(corners[index], corners[other]) for other in chosen):
             chosen.append(int(index))
         if len(chosen) > OTHERS:
             break
     chosen.sort(key=lambda index: -prominence[index])
-    ratio = np.array(image.shape[1::-1]) / size[::-1]
-    all_quads = [Quad((corners[i] + np.array(size[::-1]) / 2) * ratio, float(confidence[i])) for i in chosen]
-    first = Quad(without_bars(image, all_quads[0].corners), all_quads[0].confidence)
+    all_quads = [Quad(corners[i], float(confidence[i])) for i in chosen]
+    first = all_quads[0]
+    trimmed = without_bars(image, first.corners)
+    if _between(sight[..., outline.AIMED], first.corners / size, trimmed / size) < BAR:
+        first = Quad(trimmed, first.confidence)
     return Search(first, tuple(all_quads[1:]))
+
+
+def _between(seen: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> float:
+    """The mean of what is seen (h, w) between two quads, whose corners are shares of the width and height; 0 for nothing."""
+    fine = 4
+    ring = np.zeros((seen.shape[0] * fine, seen.shape[1] * fine), np.uint8)
+    for quad, value in ((outer, 255), (inner, 0)):
+        points = np.rint(quad * ring.shape[::-1] - 0.5).astype(np.int32)
+        cv2.fillConvexPoly(ring, points, value)
+    weight = cv2.resize(ring, seen.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
+    return float((weight * seen).sum() / max(weight.sum(), 1))
+
+
+def proposals(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Quads that may be screens: corners (N, 4, 2) in the photograph's pixels, features (N, F) for `evidence.score`, and
+    what `outline.look` saw."""
+    scale = min(1.0, SIDE / max(image.shape[:2]))
+    shape = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    size = small.shape[:2]
+    sight = outline.look(small)
+    found = lines.find(small, sight[..., outline.EDGE])
+    corners, sides = quads.candidates(found, size)
+    inner = quads.area(corners) <= LARGEST * size[0] * size[1]
+    corners, sides = corners[inner], sides[inner]
+    features = quads.features(found, sight, corners, sides, size) if len(corners) else np.zeros((0, 1), np.float32)
+    return (corners / shape + 0.5) * image.shape[1::-1], features, sight
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> bool:

@@ -1,6 +1,6 @@
 """How probable it is that a quad is the edge of a screen, a thumbnail on a page, or a print.
 
-A network of two small layers over the measures of `quads.features`. `python -m benchmarks.screens --fit` makes its weights
+A network of two small layers over the measures of `quads.features`. `python -m benchmarks.fit_screens` makes its weights
 from composed scenes and plain pictures.
 """
 

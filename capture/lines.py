@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-PER_FAMILY = 24  # lines kept that are nearly upright, and as many nearly level
+PER_FAMILY = 20  # lines kept that are nearly upright, and as many nearly level
 STEP = 2.0  # pixels between samples along a line
 REACH = 4  # pixels across a line that are looked at, either way
 BESIDE = 3.5  # pixels from a line at which its two sides are compared
@@ -17,6 +17,8 @@ UNIT = 100.0  # of an edge's strength: as strong as its surroundings are on aver
 AROUND = 33  # pixels
 FAINT = 6.0  # added to the surroundings: what is fainter is noise
 LOW, HIGH = 110, 220  # of Canny
+UNEXPECTED = 0.1  # of a vote: what an edge counts where no side of a screen is expected
+UNLIKELY = 0.003  # how probable a side must be for an edge to have a vote at all
 SLANT = 0.93  # cosine of the angle by which an edge may differ from its line
 
 
@@ -24,9 +26,10 @@ SLANT = 0.93  # cosine of the angle by which an edge may differ from its line
 class Lines:
     """Lines x cos(angle) + y sin(angle) = distance, with x and y counted from the picture's middle.
 
-    `normal`: float32 (L, 2), unit. `distance`: (L,). `upright`: (L,) bool. `sums`: float32 (L, T + 1, 6), sums over the
+    `normal`: float32 (L, 2), unit. `distance`: (L,). `upright`: (L,) bool. `sums`: float32 (L, T + 1, 7), sums over the
     samples before each along the line (edge that gets lighter along the normal, edge that gets darker; level and its
-    square on the near side, on the far side). `start`: the place along the line of the first sample.
+    square on the near side, on the far side; how probable a screen's side is there, where there is an edge). `start`: the
+    place along the line of the first sample.
     """
 
     normal: np.ndarray
@@ -41,22 +44,24 @@ class Lines:
         return np.stack([-self.normal[:, 1], self.normal[:, 0]], 1)
 
     def between(self, line: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums (..., 6) over stretches of lines, and their numbers of samples, at least 1. `begin`, `end`: places."""
+        """Sums (..., 7) over stretches of lines, and their numbers of samples, at least 1. `begin`, `end`: places."""
         last = self.sums.shape[1] - 1
         at = [np.clip(np.rint((place - self.start) / STEP), 0, last).astype(np.intp) for place in (begin, end)]
         low, high = np.minimum(*at), np.maximum(*at)
         return self.sums[line, high] - self.sums[line, low], np.maximum(high - low, 1)
 
 
-def find(image: np.ndarray) -> Lines:
+def find(image: np.ndarray, likely: np.ndarray) -> Lines:
     """The straightest edges of a picture uint8 RGB (H, W, 3), by a Hough transform in which a pixel votes for its own
-    direction only (Ballard 1981), each line then fitted to the edges along it."""
+    direction only (Ballard 1981), each line then fitted to the edges along it. `likely` (h, w): how probable a screen's side
+    is in each part of the picture, which gives its edges more weight."""
     smooth = cv2.GaussianBlur(image, (0, 0), 1.0)
     dx, dy = _gradient(smooth)
-    angles, distances = _vote(dx, dy)
+    likely = cv2.resize(likely, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    angles, distances = _vote(dx, dy, likely)
     if not len(angles):
-        return Lines(np.zeros((0, 2)), distances, np.zeros(0, bool), np.zeros((0, 1, 6), np.float32), 0.0)
-    field = cv2.merge([dx, dy, cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY).astype(np.float32)])
+        return Lines(np.zeros((0, 2)), distances, np.zeros(0, bool), np.zeros((0, 1, 7), np.float32), 0.0)
+    field = cv2.merge([dx, dy, cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY).astype(np.float32), likely])
     for _ in range(2):
         angles, distances = _fit(field, angles, distances, LOW)
     return _measure(field, angles, distances, LOW)
@@ -80,10 +85,10 @@ def _gradient(smooth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return dx * gain, dy * gain
 
 
-def _vote(dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _vote(dx: np.ndarray, dy: np.ndarray, likely: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lines with the most votes, of either family: angles in radians from -45 to 135 degrees, and distances."""
     edges = cv2.Canny(dx.astype(np.int16), dy.astype(np.int16), LOW, HIGH, L2gradient=True)
-    rows, columns = np.nonzero(edges)
+    rows, columns = np.nonzero(cv2.bitwise_and(edges, cv2.compare(likely, UNLIKELY, cv2.CMP_GT)))
     angle = np.rad2deg(np.arctan2(dy[rows, columns], dx[rows, columns]))
     height, width = edges.shape
     x, y, radius = columns - (width - 1) / 2, rows - (height - 1) / 2, np.hypot(width, height) / 2
@@ -96,7 +101,8 @@ def _vote(dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for offset in range(-SPREAD, SPREAD + 1):
         at = np.mod(whole + offset, 180)
         cells.append(at * bins + (x * cosine[at] + y * sine[at] + (radius + 2.5)).astype(np.int32))
-    counts = np.bincount(np.concatenate(cells), minlength=180 * bins).reshape(180, bins)
+    weights = np.tile(UNEXPECTED + likely[rows, columns], 2 * SPREAD + 1)
+    counts = np.bincount(np.concatenate(cells), weights, minlength=180 * bins).reshape(180, bins)
     votes = cv2.blur(counts.astype(np.float32), (3, 1), borderType=cv2.BORDER_CONSTANT)
     peak = (votes == cv2.dilate(votes, np.ones((9, 5), np.uint8))) & (votes > 0)
     chosen = []
@@ -162,8 +168,9 @@ def _measure(field: np.ndarray, angles: np.ndarray, distances: np.ndarray, thres
     lighter, darker = edge.max(1) > threshold, edge.min(1) < -threshold
     lighter &= edge.max(1) >= -edge.min(1)
     near, far = seen[:, 0, :, 2], seen[:, 5, :, 2]
-    values = np.stack([lighter, darker & ~lighter, near, near * near, far, far * far], 2).astype(np.float32)
-    sums = np.zeros((len(angles), len(along) + 1, 6), np.float32)
+    likely = seen[:, 2, :, 3] * (lighter | darker)
+    values = np.stack([lighter, darker & ~lighter, near, near * near, far, far * far, likely], 2).astype(np.float32)
+    sums = np.zeros((len(angles), len(along) + 1, 7), np.float32)
     np.cumsum(values, 1, out=sums[:, 1:], dtype=np.float32)
     normal = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
     return Lines(normal, distances, np.abs(normal[:, 0]) > np.abs(normal[:, 1]), sums, float(along[0]) - STEP / 2)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from capture.lines import Lines
+from capture.lines import UNEXPECTED, Lines
+from capture.outline import AIMED, ANY
 
-CANDIDATES = 400  # quads that are looked at closely
+CANDIDATES = 300  # quads that are looked at closely
 LEAST_SIDE = 0.15  # of the picture's shorter side: what is nearer to its opposite is no screen
-LEAST_SUPPORT = 0.1  # share of a side, of the weakest
+LEAST_SUPPORT = 0.03  # of the weakest side
 SLANT = np.deg2rad(40)  # opposite sides differ by less, whatever the perspective
 EXTENSION = 0.15  # of a side, beyond its corners
 
@@ -81,9 +83,9 @@ def _apart(lines: Lines, family: Index, one: Index, other: Index, axis: int, lea
 
 
 def _support(lines: Lines, family: Index, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The share of a stretch that has an edge."""
+    """The share of a stretch that has an edge, where a side of a screen is expected more than elsewhere."""
     sums, count = lines.between(np.broadcast_to(family, begin.shape), begin, end)
-    return (sums[..., 0] + sums[..., 1]) / count
+    return (UNEXPECTED * (sums[..., 0] + sums[..., 1]) + sums[..., 6]) / count
 
 
 def convex(corners: np.ndarray) -> np.ndarray:
@@ -102,12 +104,47 @@ def clockwise(points: np.ndarray) -> np.ndarray:
 
 def area(corners: np.ndarray) -> np.ndarray:
     """Of quads (..., 4, 2), in pixels."""
-    following = np.roll(corners, -1, -2)
-    return np.abs((corners[..., 0] * following[..., 1] - corners[..., 1] * following[..., 0]).sum(-1)) / 2
+    one, other = corners[..., 2, :] - corners[..., 0, :], corners[..., 3, :] - corners[..., 1, :]  # the diagonals
+    return np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2
 
 
-def features(lines: Lines, corners: np.ndarray, sides: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What speaks for and against each quad, float32 (N, F), for `evidence.score`."""
+def _seen(sight: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
+    """What of each quad `outline.look` has seen: inside, around it, and the part of all that is seen that it holds."""
+    corners = corners.astype(np.float32)
+    across = np.linspace(0.06, 0.94, 5, dtype=np.float32)
+    u, v = (part.ravel()[:, None] for part in np.meshgrid(across, across))
+    top, right, bottom, left = corners[:, None].transpose(2, 0, 1, 3)
+    inner = (1 - v) * ((1 - u) * top + u * right) + v * ((1 - u) * left + u * bottom)  # (N, 25, 2)
+    edge = np.linspace(0, 1, 5, endpoint=False, dtype=np.float32)[:, None]
+    around = np.concatenate(
+        [a + edge * (b - a) for a, b in ((top, right), (right, bottom), (bottom, left), (left, top))], 1
+    )
+    middle = corners.mean(1, keepdims=True)
+    grid, extent = np.array(sight.shape[1::-1], np.float32), np.array(size[::-1], np.float32)
+    values = []
+    for points in (inner, middle + 1.15 * (around - middle)):
+        at = points * (grid / extent) + (grid - 1) / 2
+        values.append(cv2.remap(sight, at, None, cv2.INTER_LINEAR).mean(1))
+    inside, outside = values
+    share = area(corners) / (size[0] * size[1])
+    total = float(sight[..., AIMED].mean())
+    held = np.clip(share * inside[:, AIMED] / max(total, 1e-3), 0, 2)
+    whole = np.full(len(corners), float(sight[..., AIMED].max()))
+    return [
+        inside[:, AIMED],
+        outside[:, AIMED],
+        inside[:, ANY],
+        outside[:, ANY],
+        held,
+        whole,
+        np.full_like(whole, total),
+    ]
+
+
+def features(
+    lines: Lines, sight: np.ndarray, corners: np.ndarray, sides: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
+    """What speaks for and against each quad, float32 (N, F), for `evidence.score`. `sight`: what `outline.look` saw."""
     direction = lines.direction[sides]  # (N, 4, 2)
     ends = np.roll(corners, -1, 1)
     begin, end = (corners * direction).sum(2), (ends * direction).sum(2)
@@ -115,6 +152,7 @@ def features(lines: Lines, corners: np.ndarray, sides: np.ndarray, size: tuple[i
     lighter, darker = sums[..., 0] / count, sums[..., 1] / count
     support = lighter + darker
     agreement = np.abs(lighter - darker)
+    likely = np.sort(sums[..., 6] / count, 1)
     near_mean, far_mean = sums[..., 2] / count, sums[..., 4] / count
     near_var = np.maximum(sums[..., 3] / count - near_mean**2, 0)
     far_var = np.maximum(sums[..., 5] / count - far_mean**2, 0)
@@ -151,5 +189,6 @@ def features(lines: Lines, corners: np.ndarray, sides: np.ndarray, size: tuple[i
         np.log(wide / tall), np.abs(np.log(wide / tall) - np.log(16 / 9)),
         np.abs(np.log(length[:, 0] / length[:, 2])), np.abs(np.log(length[:, 1] / length[:, 3])),
         np.log(share), middle, edge[:, 0] / height, np.log(aslant.max(1) + 0.1), np.log(aslant.mean(1) + 0.1),
+        likely[:, 0], likely.mean(1), *_seen(sight, corners, size),
     ]  # fmt: skip
     return np.stack(columns, 1).astype(np.float32)

@@ -28,7 +28,7 @@ class PixelGradient:
     def __init__(self, network: keras.Model) -> None:
         import tensorflow as tf
 
-        _keep_freed_memory()
+        keep_freed_memory()
 
         @tf.function(input_signature=_signature(network))
         def gradient(batch: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
@@ -129,7 +129,7 @@ class ChannelGradient(PixelGradient):
         return self(batch, np.eye(self._count, dtype=np.float32)[channel])
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep what TensorFlow frees between two activations instead of returning it to the system.
 
     Asking for the same pages again and again costs a fifth of a gradient's time. Other C libraries are left alone.

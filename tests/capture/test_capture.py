@@ -27,7 +27,7 @@ def frame(width: float, height: float, left: float = 0, top: float = 0) -> np.nd
 def test_lines_lie_on_the_edges_of_a_rectangle() -> None:
     image = np.full((360, 640, 3), 40, np.uint8)
     image[80:280, 120:500] = 200
-    found = lines.find(image)
+    found = lines.find(image, np.ones((9, 16), np.float32))
     middle = np.array([(640 - 1) / 2, (360 - 1) / 2])
     for normal, place in (((1, 0), 119.5), ((1, 0), 499.5), ((0, 1), 79.5), ((0, 1), 279.5)):
         wanted = place - middle @ normal  # an edge between two pixels, whose middles have whole numbers
@@ -38,7 +38,7 @@ def test_lines_lie_on_the_edges_of_a_rectangle() -> None:
 def test_candidates_hold_the_rectangle() -> None:
     image = np.full((360, 640, 3), 40, np.uint8)
     cv2.fillConvexPoly(image, np.array([(130, 70), (500, 90), (470, 290), (110, 260)]), (200, 180, 90), cv2.LINE_AA)
-    found = lines.find(image)
+    found = lines.find(image, np.ones((9, 16), np.float32))
     corners, sides = quads.candidates(found, (360, 640))
     truth = np.array([(130, 70), (500, 90), (470, 290), (110, 260)]) - (319.5, 179.5)
     assert max(iou(quad, truth) for quad in corners) > 0.98
