@@ -61,7 +61,7 @@ WATCH = """
     const now = performance.now();
     const number = video?.videoWidth ? read(video, video.videoWidth) : shown;
     if (number !== shown) { seen.push([number, now]); shown = number; }
-    while (seen.length > rate * 2) seen.shift();
+    while (seen.length && now - seen[0][1] > 3000) seen.shift();  // the film begins again after four seconds
     if (image?.complete && image.src !== last) {
       last = image.src;
       log.push([now, since(read(image, image.naturalWidth), now)]);

@@ -28,9 +28,7 @@ from models.picture import Picture, read
 from ui.screen import Screen
 from ui.session import QUIET, SHARED, Session, within
 
-EVERY = (
-    0.08  # seconds between the frames a browser sends; what comes while one is being worked on replaces the one waiting
-)
+EVERY = 0.06  # seconds between the frames a browser sends; one that comes while another is worked on replaces the waiting one
 TURN = 60  # seconds after which a viewer queues again, so that everybody gets a turn
 VIEWERS = 4  # at once
 FAST = 0.06  # seconds that a method may take for a frame
