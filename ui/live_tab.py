@@ -31,6 +31,7 @@ from ui.session import QUIET, SHARED, Session, within
 EVERY = 0.06  # seconds between the frames a browser sends; one that comes while another is worked on replaces the waiting one
 TURN = 60  # seconds after which a viewer queues again, so that everybody gets a turn
 VIEWERS = 4  # at once
+LOOK = 2  # while a screen is tracked it is searched for in every second frame
 FAST = 0.06  # seconds that a method may take for a frame
 FRAME = 960  # pixels of the longer side at which a frame is searched
 VIEW = 640  # and shown
@@ -44,7 +45,10 @@ CONSTRAINTS = {"video": {"facingMode": "environment", "width": {"ideal": 960}, "
 
 @dataclass
 class Live:
-    """What the tab remembers of one visitor's stream: the last frame, the screen in it, and the smoothed probabilities."""
+    """What the tab remembers of one visitor's stream: the last frame, the screen in it, and the smoothed probabilities.
+
+    `frozen` counts the frames kept, `looks` those in which a screen was tracked.
+    """
 
     track: Track = field(default_factory=Track)
     frame: np.ndarray | None = None
@@ -52,6 +56,7 @@ class Live:
     named: bool = False
     times: deque[float] = field(default_factory=lambda: deque(maxlen=12))
     frozen: Iterator[int] = field(default_factory=itertools.count)
+    looks: Iterator[int] = field(default_factory=itertools.count)
     hidden: bool = False
 
 
@@ -136,7 +141,10 @@ def look(session: Session, frame: np.ndarray | None, model: str, method: str, tr
 def see(session: Session, live: Live, frame: np.ndarray, model: str, method: str, tracking: bool) -> str:
     """The frame with its heatmap, the screen's outline and the smoothed probabilities, as HTML."""
     live.frame = within(read(frame).pixels, FRAME)
-    live.track = live.track.follow(search(live.frame).quad) if tracking else Track()
+    if not tracking:
+        live.track = Track()
+    elif live.track.quad is None or next(live.looks) % LOOK == 0:
+        live.track = live.track.follow(search(live.frame).quad)
     quad = live.track.quad
     picture = live.frame if quad is None else rectify(live.frame, quad, fringes=True)
     classifier = session.classifier(model)

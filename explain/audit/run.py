@@ -85,7 +85,7 @@ class Recipe:
 
     def auditor(self) -> Auditor:
         """The auditor; raises UserError where model or pictures cannot be had."""
-        masks = None if self.subjects is None else _Masks(self.subjects)
+        masks = None if self.subjects is None else Masks(self.subjects)
         return Auditor(
             load(self.model), self.pictures, self.labels, subjects=masks,
             method=self.method, sample=self.sample, seed=self.seed,
@@ -111,7 +111,7 @@ class Recipe:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
-class _Masks(Sequence):
+class Masks(Sequence):
     """Masks read from pictures when they are asked for: True where a picture is bright."""
 
     def __init__(self, paths: Sequence[str | None]) -> None:
