@@ -17,8 +17,7 @@ import numpy as np
 from explain.audit import Audit, Auditor
 from explain.audit.report import examples, heated, overview, picked, probed, reliances, seen
 from explain.audit.result import CALLED, summarise
-from explain.audit.run import Masks
-from explain.audit.run import shards
+from explain.audit.run import Masks, shards
 from models import DEFAULT, Classifier, UserError, dataset, load
 from models.embeddings import embed
 from models.trained import Trained
