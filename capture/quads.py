@@ -124,7 +124,7 @@ def _seen(sight: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> list
     values = []
     for points in (inner, middle + 1.15 * (around - middle)):
         at = points * (grid / extent) + (grid - 1) / 2
-        values.append(cv2.remap(sight, at, np.empty(0), cv2.INTER_LINEAR).mean(1))
+        values.append(cv2.remap(sight, at[..., 0], at[..., 1], cv2.INTER_LINEAR).mean(1))
     inside, outside = values
     share = area(corners) / (size[0] * size[1])
     total = float(sight[..., AIMED].mean())

@@ -372,8 +372,8 @@ MUTANTS = (
     Mutant(
         "only the first of several batches",
         "models/engine.py",
-        "if len(chunks) == 1:",
-        "if chunks:",
+        "chunks[0] if len(chunks) == 1 else",
+        "chunks[0] if chunks else",
         "models/test_engine.py::test_a_batch_is_its_pictures_one_by_one",
     ),
     Mutant(
