@@ -27,7 +27,7 @@ ROTATION = 45.0  # degrees, either way
 ZOOM = 0.5  # sides half as long
 TILT = 30.0  # degrees, about any axis
 GLARE = 230.0  # levels at its middle
-MOIRE = 60.0  # levels from the mean to the crest of a fringe
+MOIRE = 0.4  # of the light, from the mean to the crest of a fringe
 
 
 def ground(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -143,7 +143,7 @@ def glare(pixels: np.ndarray, strength: float, rng: np.random.Generator) -> np.n
 
 def moire(pixels: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
     """The grid of a screen seen through the grid of a sensor: slightly bent fringes, a third of a period apart in red,
-    green and blue."""
+    green and blue. They are the screen's own light, sampled unevenly: where it is black there are none."""
     height, width = pixels.shape[:2]
     angle, period = rng.uniform(0, math.pi), rng.uniform(1 / 60, 1 / 12) * width
     rows = np.arange(height, dtype=np.float32)[:, None] / np.float32(period)
@@ -152,8 +152,9 @@ def moire(pixels: np.ndarray, strength: float, rng: np.random.Generator) -> np.n
     along += np.float32(rng.uniform(-0.3, 0.3) * period / width) * along * along
     turns = (along - np.floor(along)) * np.float32(2 * math.pi)
     cosine, sine = cv2.polarToCart(np.full_like(turns, MOIRE * strength), turns)
-    fringes = [cv2.addWeighted(cosine, math.cos(shift), sine, math.sin(shift), 0) for shift in (0, 2.1, 4.2)]
-    return cv2.merge([cv2.add(pixels[..., channel], fringe, dtype=cv2.CV_8U) for channel, fringe in enumerate(fringes)])
+    fringes = [cv2.addWeighted(cosine, math.cos(shift), sine, math.sin(shift), 1) for shift in (0, 2.1, 4.2)]
+    lit = [cv2.multiply(pixels[..., channel], fringe, dtype=cv2.CV_8U) for channel, fringe in enumerate(fringes)]
+    return cv2.merge(lit)
 
 
 def _warp(pixels: np.ndarray, homography: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -24,7 +24,8 @@ from models.trained import SIDE, Canvas
 Views = Callable[[np.ndarray, np.random.Generator], list[np.ndarray]]  # pictures made of a picture, all of its size
 
 CAMERA = ("moire", "brightness", "zoom", "rotation", "perspective", "blur", "gaussian-noise")  # from screen to sensor
-RECIPE = 2  # of `augment`; another one makes other embeddings
+HARD = ("moire", "zoom")  # come twice as often, since they move embeddings furthest
+RECIPE = 3  # of `augment`; another one makes other embeddings
 
 
 def lay(backbone: Classifier, size: tuple[int, int], spread: Canvas = "wide", side: int = SIDE) -> Geometry:
@@ -68,9 +69,11 @@ def augment(pixels: np.ndarray, count: int, rng: np.random.Generator, flip: bool
     deck: list[str] = []
     views = []
     for _ in range(count):
-        if len(deck) < 2:
-            deck = rng.permutation(CAMERA).tolist()
-        drawn = sorted((deck.pop(), deck.pop()), key=CAMERA.index)  # in the order in which they happen
+        if len(set(deck)) < 2:
+            deck = rng.permutation([*CAMERA, *HARD]).tolist()
+        first = deck.pop()
+        second = deck.pop(next(place for place, name in enumerate(deck) if name != first))
+        drawn = sorted((first, second), key=CAMERA.index)  # in the order in which they happen
         view = pixels[:, ::-1] if flip and rng.random() < 0.5 else pixels
         for name in drawn:
             strength = rng.uniform()

@@ -26,11 +26,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(-1, keepdims=True)
 
 
-def cross_entropy(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Mean -log p of the true class: logits (N, classes), labels (N,), perhaps weights (N,)."""
+def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """-log p of the true class (N,): logits (N, classes), labels (N,)."""
     shifted = logits - logits.max(-1, keepdims=True)
-    losses = np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(labels)), labels]
-    return float(np.average(losses, weights=weights))
+    return np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(labels)), labels]
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Their mean."""
+    return float(losses(logits, labels).mean())
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:

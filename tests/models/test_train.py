@@ -72,23 +72,25 @@ def test_the_mlp_is_that_of_the_study() -> None:
 
 
 def test_the_first_step_is_rmsprops() -> None:
-    """One batch, no dropout: each weight moves by rate * g / (sqrt(0.1 g^2) + epsilon), the sign of its gradient."""
+    """One batch, no dropout: each weight moves by rate * g / (sqrt(0.1 g^2) + epsilon), the sign of its gradient, which
+    includes that of the decay."""
     x, y = blobs(32)
     trainer = Trainer(16, 2, "linear")
     trainer.start(0)
     (before, bias), weights = trainer.layers()[0], np.linspace(0.5, 2, 32, dtype=np.float32)
     probabilities = metrics.softmax(x @ before + bias)
     loss, accuracy = trainer.epoch(x, y.astype(np.int32), weights)
-    gradient = x.T @ ((probabilities - np.eye(2)[y]) * weights[:, None]) / 32
+    gradient = x.T @ ((probabilities - np.eye(2)[y]) * weights[:, None]) / 32 + 2 * train.DECAY * before
     step = train.RATE * gradient / np.sqrt(0.1 * gradient**2 + 1e-7)
     assert trainer.layers()[0][0] == pytest.approx(before - step, abs=1e-6)
     assert loss == pytest.approx(float((-np.log(probabilities[np.arange(32), y]) * weights).mean()), rel=1e-4)
     assert accuracy == metrics.accuracy(probabilities, y)
 
 
-def test_classes_weigh_the_same() -> None:
+def test_small_classes_are_raised_half_way() -> None:
+    """To weigh the same, one picture in four would weigh 2 and the others 2/3."""
     weights = train.balanced(np.array([0, 0, 0, 1]), 2)
-    assert weights.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
+    assert (weights**2).tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
     assert train.balanced(np.array([0, 1, 2]), 3).tolist() == [1, 1, 1]
 
 
@@ -97,8 +99,19 @@ def test_training_stops_early_and_keeps_the_best() -> None:
     x, y = blobs()
     epochs = list(learn(Trainer(16, 2, "linear"), x, y, 2, validation=(x, 1 - y), epochs=60))
     losses = [epoch.validation_loss for epoch, _ in epochs]
-    assert len(epochs) == int(np.argmin(losses)) + 1 + train.PATIENCE < 60
-    assert metrics.cross_entropy(train.logits(epochs[-1][1], x), 1 - y) == pytest.approx(min(losses), rel=1e-5)
+    kept = len(epochs) - train.PATIENCE
+    assert np.argmin(losses) < kept < 30
+    assert metrics.cross_entropy(train.logits(epochs[-1][1], x), 1 - y) == pytest.approx(losses[kept - 1], rel=1e-5)
+    ones = metrics.losses(train.logits(epochs[int(np.argmin(losses))][1], x), 1 - y)
+    assert losses[kept - 1] <= min(losses) + ones.std() / np.sqrt(len(ones)) < min(losses[kept:])
+
+
+def test_training_goes_on_where_few_pictures_cannot_tell_better_from_worse() -> None:
+    x, y = blobs()
+    rng = np.random.default_rng(0)
+    unclear = x[:6] + rng.normal(0, 3, (6, 16)).astype(np.float32)
+    epochs = [epoch for epoch, _ in learn(Trainer(16, 2, "linear"), x, y, 2, validation=(unclear, y[:6]), epochs=40)]
+    assert len(epochs) == 40
 
 
 def test_folds_hold_each_picture_out_once_and_keep_groups_and_shares() -> None:
