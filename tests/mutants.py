@@ -452,6 +452,8 @@ def run(tree: Path, *tests: str) -> tuple[int, list[str]]:
 def main() -> int:
     """Print a line for each defect."""
     chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or any(word in mutant.name for word in sys.argv[1:])]
+    if not chosen:
+        sys.exit(f"No defect has {' or '.join(sys.argv[1:])} in its name.")
     bad = 0
     with tempfile.TemporaryDirectory() as folder:
         tree = copied(Path(folder))
