@@ -46,6 +46,7 @@ table.facts th, table.facts td { text-align: left; padding: 0.2rem 0.5rem 0.2rem
 #stress-run button { flex: 0 0 auto; }
 #cell .grid-container { grid-template-columns: repeat(3, 1fr); }  /* a picture and its two maps */
 #compare-run, #compare-report { align-items: center; }
+#compare-status, #train-collect > .step { flex: 1 1 260px; }  /* wraps on a phone before its words do */
 #compare-run button { flex: 0 0 auto; }
 .live img, .live .blank { width: 100%; height: auto; aspect-ratio: 16 / 9; object-fit: contain; border-radius: 0.4rem;
   background: var(--background-fill-secondary); }

@@ -90,11 +90,11 @@ def build(session: gr.State, tabs: gr.Tabs) -> None:
         stop = gr.Button("Stop", variant="stop", scale=0, visible=False, min_width=90, elem_id="train-stop")
     status = gr.Markdown(READY, elem_id="train-status")
     curves = gr.HTML(elem_id="train-curves")
+    gr.Markdown(
+        "### 3. Evaluate\nOnce trained: click a cell to see its pictures, each judged by a fold that had not seen it.",
+        elem_classes="step",
+    )
     with gr.Column(visible=False, elem_id="train-results") as results:
-        gr.Markdown(
-            "### 3. Evaluate\nClick a cell to see its pictures, each judged by a fold that had not seen it.",
-            elem_classes="step",
-        )
         with gr.Row():
             with gr.Column(scale=4, min_width=320):
                 matrix = gr.Dataframe(
