@@ -16,12 +16,14 @@ import_gradio()
 import gradio as gr
 from starlette.middleware import Middleware
 
+from models.engine import keep_freed_memory
 from ui import audit_tab, compare_tab, dream_tab, explain_tab, live_tab, stress_tab, train_tab, warm
 from ui.guard import Guard
 from ui.picture_input import PAGE_JS
 from ui.session import Session
 from ui.theme import CSS, THEME
 
+keep_freed_memory()
 with gr.Blocks(title="Thumbscope", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as demo:
     gr.Markdown(
         "# Thumbscope\nGive it a picture: see what a classifier sees in it, and what it looks at.", elem_id="title"

@@ -26,19 +26,12 @@ from benchmarks.scenes import KINDS, Scene, compose, pictures
 from capture import LEAST, rectify, search
 from models import DEFAULT, load
 from models.embeddings import augment, embed
+from models.engine import keep_freed_memory
 from models.picture import read
 from models.train import fit as fit_head
 from samples import ROOT
 
-FIT_SEED = 100_000
-FIT_SCENES = 700
 VIEWS = 3  # augmentations of each thumbnail the channel classifier learns from
-HIDDEN = 32
-EPOCHS = 6
-VARIANTS = 5  # of each plain picture, beside itself
-BATCH = 512
-POSITIVE = 4.0  # weight of a right quad: there are few among the many that are drawn from a picture's edges
-GOOD = (0.85, 0.95)  # IoU from which a quad counts as right in part, and wholly
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -158,6 +151,7 @@ def main() -> None:
     asked = parser.parse_args()
     thumbnails = [path for path in pictures(asked.thumbnails) if not path.name.endswith(".mask.png")]
     backgrounds = pictures(asked.backgrounds)
+    keep_freed_memory()  # as the page does
     print(machine.describe())
     cv2.setNumThreads(1)  # in the processes that share the work
     with ProcessPoolExecutor(os.cpu_count()) as pool:

@@ -101,7 +101,7 @@ def proposals(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     what `outline.look` saw."""
     scale = min(1.0, SIDE / max(image.shape[:2]))
     shape = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-    small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = outline.shrunk(image, shape) if scale < 1 else image
     size = small.shape[:2]
     sight = outline.look(small)
     found = lines.find(small, sight[..., outline.EDGE])

@@ -24,10 +24,18 @@ def _network() -> cv2.dnn.Net:
     return cv2.dnn.readNetFromTFLite(np.frombuffer(WEIGHTS.read_bytes(), np.uint8))
 
 
+def shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture (H, W, 3) at a smaller `size` (width, height): averaged by a whole factor and then interpolated, which is
+    several times as fast as averaging by any."""
+    factor = max(1, min(image.shape[1] // size[0], image.shape[0] // size[1]))
+    whole = (image.shape[1] // factor, image.shape[0] // factor)
+    return cv2.resize(cv2.resize(image, whole, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR)
+
+
 def look(image: np.ndarray) -> np.ndarray:
     """A picture uint8 RGB (H, W, 3) -> float32 (36, 64, 3): how probable it is that a cell lies in the screen aimed at, in
     any, and on a side of any."""
-    small = cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = shrunk(image, SIZE).astype(np.float32)
     with _lock:
         network = _network()
         network.setInput(np.ascontiguousarray(small.transpose(2, 0, 1)[None]))

@@ -14,7 +14,9 @@ GRID = (320, 192)  # at which fringes are looked for: they are coarse, or nobody
 COARSEST = 5  # cycles a picture: what is slower is the picture's own
 WEAKEST = 0.1  # of the strongest fringe
 FAINT = 0.05  # square levels: weaker waves are left alone
-OUT_OF_STEP = 0.5  # of a frequency's power; 0.87 where the colours are a third of a period apart, 0 where they agree
+OUT_OF_STEP = 0.35  # of a frequency's power; 0.87 where the colours are a third of a period apart, 0 where they agree
+UNIT = 128.0  # levels: a wave of a logarithm of 0.01 counts as one of 1.28, which it is at middle grey
+DARK = 8.0  # levels added to all before the logarithm, below which there is noise more than light
 
 
 def homography(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -70,9 +72,10 @@ def without_fringes(image: np.ndarray) -> np.ndarray:
 
     Fringes of a screen's grid under a sensor's are waves whose colours are out of step, as the colours of a grid lie side by
     side; in what is pictured they rise and fall together. So where the cross-spectra of red, green and blue are imaginary
-    there are fringes, and of those frequencies only the part that is out of step is taken out.
+    there are fringes, and of those frequencies only the part that is out of step is taken out. They are the screen's own
+    light, made more or less by a share, hence the logarithms.
     """
-    small = cv2.resize(image, GRID, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = UNIT * np.log(cv2.resize(image, GRID, interpolation=cv2.INTER_AREA) + np.float32(DARK))
     spectra = np.stack([np.fft.fft2(channel - channel.mean()) for channel in cv2.split(small)])
     window = cv2.createHanningWindow(GRID, cv2.CV_32F)
     seen = np.stack([np.fft.fft2((channel - channel.mean()) * window) for channel in cv2.split(small)])
@@ -93,4 +96,5 @@ def without_fringes(image: np.ndarray) -> np.ndarray:
     step = np.exp(-1j * np.arange(3)[:, None, None] * (2 * np.pi / 3) * sense)
     fringes = step * ((step.conj() * spectra).sum(0) * notch / 3)
     waves = cv2.merge([np.fft.ifft2(each).real.astype(np.float32) for each in fringes])
-    return cv2.subtract(image, cv2.resize(waves, image.shape[1::-1], interpolation=cv2.INTER_CUBIC), dtype=cv2.CV_8U)
+    light = np.exp(cv2.resize(waves, image.shape[1::-1], interpolation=cv2.INTER_CUBIC) / -UNIT)
+    return np.clip((image + np.float32(DARK)) * light - DARK + 0.5, 0, 255).astype(np.uint8)

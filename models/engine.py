@@ -6,9 +6,11 @@ one go, whatever the batch and, for networks that allow it, the canvas. Engines 
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import math
 import os
+import sys
 import threading
 from collections.abc import Callable
 from functools import cached_property
@@ -47,6 +49,18 @@ def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     except (OSError, ValueError):  # not a container, or one without a limit
         return count
     return max(1, min(count, math.ceil(time / period)))
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed instead of returning it to the system, up to MEMORY.
+
+    Asking for the same pages again and again takes a fifth of the time of a gradient through TensorFlow, and more than half
+    of that of a look for a screen. Other C libraries are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            mallopt(parameter, min(MEMORY, 2**31 - 1))
 
 
 class Engine(Protocol):

@@ -5,13 +5,11 @@ Each is one traced function a network (a layer); classes, pictures and batches n
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.engine import MEMORY, at_once
+from models.engine import at_once, keep_freed_memory
 from models.errors import ModelError, UnknownNameError, unknown
 
 if TYPE_CHECKING:
@@ -127,17 +125,6 @@ class ChannelGradient(PixelGradient):
         if not 0 <= channel < self._count:
             raise unknown(f"channel of '{self._layer}'", channel, [f"0 to {self._count - 1}"])
         return self(batch, np.eye(self._count, dtype=np.float32)[channel])
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep what TensorFlow frees between two activations instead of returning it to the system.
-
-    Asking for the same pages again and again costs a fifth of a gradient's time. Other C libraries are left alone.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:
-        for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-            mallopt(parameter, min(MEMORY, 2**31 - 1))
 
 
 def _signature(network: keras.Model) -> list[tf.TensorSpec]:

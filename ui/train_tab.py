@@ -94,19 +94,18 @@ def build(session: gr.State, tabs: gr.Tabs) -> None:
         "### 3. Evaluate\nOnce trained: click a cell to see its pictures, each judged by a fold that had not seen it.",
         elem_classes="step",
     )
-    with gr.Column(visible=False, elem_id="train-results") as results:
-        with gr.Row():
-            with gr.Column(scale=4, min_width=320):
-                matrix = gr.Dataframe(
-                    interactive=False, label="Row: the true class. Column: what it was taken for.", elem_id="confusion",
-                    buttons=[],
-                )  # fmt: skip
-                figures = gr.Markdown(elem_id="train-figures")
-            with gr.Column(scale=6, min_width=320):
-                wrong = gr.Gallery(
-                    show_label=False, columns=3, height="auto", object_fit="contain", interactive=False, format="jpeg",
-                    elem_id="cell", elem_classes="captioned", buttons=[],
-                )  # fmt: skip
+    with gr.Row(visible=False, elem_id="train-results") as results:
+        with gr.Column(scale=4, min_width=320):
+            matrix = gr.Dataframe(
+                interactive=False, label="Row: the true class. Column: what it was taken for.", elem_id="confusion",
+                buttons=[],
+            )  # fmt: skip
+            figures = gr.Markdown(elem_id="train-figures")
+        with gr.Column(scale=6, min_width=320):
+            wrong = gr.Gallery(
+                show_label=False, columns=3, height="auto", object_fit="contain", interactive=False, format="jpeg",
+                elem_id="cell", elem_classes="captioned", buttons=[],
+            )  # fmt: skip
     gr.Markdown("### 4. Use", elem_classes="step")
     with gr.Row(elem_id="train-use"):
         use = gr.Button(f"Explain with “{NAME}”", size="sm", interactive=False, min_width=150, elem_id="train-explain")
@@ -232,7 +231,7 @@ def run(
     with memory.runs.turn() as superseded:
         try:
             classes = collected(values[:MOST], values[MOST:])
-            yield "Looking at the pictures ...", "", shown, gr.Column(visible=False), same, same, None
+            yield "Looking at the pictures ...", "", shown, gr.Row(visible=False), same, same, None
             data = dataset.from_lists(classes)
             settings = Settings(
                 "mlp" if HEADS[head] == "mlp" else "linear", int(folds), min(int(epochs), 100), min(int(views), 8)
@@ -272,7 +271,7 @@ def run(
             what = "Stopped; the best head so far is kept" if outcome.stopped else "Done"
             took = f"{what} after {time.monotonic() - begun:.0f} s."
             text = " ".join([f"{took} **{NAME}** is now in the list of models, for you only.", *left_out(data)])
-            yield text, drawn(curves), hidden, gr.Column(visible=True), table(memory.held), summary(memory.held), None
+            yield text, drawn(curves), hidden, gr.Row(visible=True), table(memory.held), summary(memory.held), None
         except UserError as error:
             gr.Warning(str(error), title="")
             yield f"⚠️ {error}", same, hidden, same, same, same, same
