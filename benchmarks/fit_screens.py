@@ -39,7 +39,7 @@ OUTLINE_SEED, EVIDENCE_SEED = 200_000, 100_000
 GRID = (64, 36)  # cells of the outline, by width and height
 SIDE_WIDTH = 1.5  # cells: how wide a side is drawn
 
-EVIDENCE_SCENES = 700
+EVIDENCE_SCENES = 1400
 EVIDENCE_VARIANTS = 5
 HIDDEN = 32
 EPOCHS = 6

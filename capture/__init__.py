@@ -19,7 +19,7 @@ from capture.rectify import ASPECT, size_of, warp, without_bars, without_fringes
 __all__ = ["ASPECT", "Quad", "Search", "find_screen", "quad_of", "rectify", "search"]
 
 SIDE = 560  # pixels of the longer side at which screens are looked for
-LEAST = 0.5  # confidence of a screen that is worth cropping to
+LEAST = 0.4  # confidence of a screen that is worth cropping to
 LARGEST = 0.97  # of the frame; beyond that a quad is the picture's own border
 OTHERS = 8
 LOOKED_AT = 30  # likely quads of which the likeliest in each place is chosen

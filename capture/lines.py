@@ -18,7 +18,7 @@ AROUND = 33  # pixels
 FAINT = 6.0  # added to the surroundings: what is fainter is noise
 LOW, HIGH = 110, 220  # of Canny
 UNEXPECTED = 0.1  # of a vote: what an edge counts where no side of a screen is expected
-UNLIKELY = 0.003  # how probable a side must be for an edge to have a vote at all
+UNLIKELY = 0.02  # how probable a side must be for an edge to have a vote at all
 SLANT = 0.93  # cosine of the angle by which an edge may differ from its line
 
 
