@@ -361,7 +361,11 @@ def run(
         best_epochs.append(enough)
         if not stopped:
             whole = learn(trainer, embeddings[chosen], labels[chosen], classes, epochs=enough, seed=settings.seed)
-            *_, (_, head) = whole
+            for _, best in whole:
+                if stopped := halted():
+                    break
+            else:
+                head = best
         curves.append(curve)
         heads.append(head)
         held[out], fold_of[out] = logits(head, embeddings[out, 0]), number
