@@ -361,7 +361,7 @@ def run(
         best_epochs.append(enough)
         if not stopped:
             whole = learn(trainer, embeddings[chosen], labels[chosen], classes, epochs=enough, seed=settings.seed)
-            for _, best in whole:
+            for _, best in whole:  # noqa: B007  (the last one is used)
                 if stopped := halted():
                     break
             else:
