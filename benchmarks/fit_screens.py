@@ -31,9 +31,9 @@ from samples import ROOT
 if TYPE_CHECKING:
     import keras
 
-SCENES = 3000  # that the outline is learned from
-VARIANTS = 10  # of each plain picture, for the outline
-PASSES = 14  # over all of them
+SCENES = 9000  # that the outline is learned from
+VARIANTS = 20  # of each plain picture, for the outline
+PASSES = 7  # over all of them
 RATE = 2e-3
 OUTLINE_SEED, EVIDENCE_SEED = 200_000, 100_000
 GRID = (64, 36)  # cells of the outline, by width and height
@@ -113,10 +113,11 @@ def build() -> keras.Model:
 
 
 def fit_outline(thumbnails: Sequence[Path], backgrounds: Sequence[Path], pool: ProcessPoolExecutor) -> None:
-    """Make capture/outline.tflite from scenes and plain pictures."""
-    seeds = range(OUTLINE_SEED, OUTLINE_SEED + SCENES)
-    scenes = pool.map(partial(_scene, thumbnails=thumbnails, backgrounds=backgrounds), seeds, chunksize=16)
-    plain = pool.map(_plain, [*thumbnails, *backgrounds], chunksize=16)
+    """Make capture/outline.tflite from scenes and plain pictures. Whatever there is may be shown, and lie behind: where a
+    screen is does not hang on what is on it."""
+    seeds, anything = range(OUTLINE_SEED, OUTLINE_SEED + SCENES), [*thumbnails, *backgrounds]
+    scenes = pool.map(partial(_scene, thumbnails=anything, backgrounds=anything), seeds, chunksize=16)
+    plain = pool.map(_plain, anything, chunksize=16)
     seen, truth = (np.stack(part) for part in zip(*itertools.chain(*scenes, *plain), strict=True))
     write_atomically(outline.WEIGHTS, learned(seen, truth))
 

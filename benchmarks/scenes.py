@@ -95,7 +95,7 @@ def _shine(
             colours = colours * (glow * (255 - black) / 255) + (black + 12 * room)
         else:
             colours = colours * (room if kind != "print" else max(room, 0.3))
-        pixels, mask = _lay(pixels, colours, cover, box, homography)
+        mask = _lay(pixels, colours, cover, box, homography)
         lit = np.maximum(lit, mask) if shines else lit * (1 - mask)
     exposure = np.clip(
         200 / max(np.percentile(pixels[::8, ::8].max(2), 95), 1), 1, 4
@@ -257,10 +257,8 @@ def _texture(box: Box, what: np.ndarray | tuple[float, ...], radius: float, dens
     return colours, cover
 
 
-def _lay(
-    pixels: np.ndarray, colours: np.ndarray, cover: np.ndarray, box: Box, homography: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The panel over the picture so far, and its mask in the frame."""
+def _lay(pixels: np.ndarray, colours: np.ndarray, cover: np.ndarray, box: Box, homography: np.ndarray) -> np.ndarray:
+    """Paint the panel over the picture so far, and return its mask in the frame."""
     height, width = cover.shape
     grid = np.array([[(box[2] - box[0]) / width, 0, box[0]], [0, (box[3] - box[1]) / height, box[1]], [0, 0, 1]])
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # OpenCV counts from the middles of pixels
@@ -270,11 +268,16 @@ def _lay(
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.fillConvexPoly(mask, np.rint((polygon - 0.5) * 256).astype(np.int32), 255, cv2.LINE_AA, shift=8)
     alpha = mask.astype(np.float32) / 255
+    x, y, wide, high = cv2.boundingRect(mask)  # all that changes
+    part, there = (slice(y, y + high), slice(x, x + wide)), np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]]) @ warp
+    if not wide:
+        return alpha
     if cover.min() < 1:
-        alpha *= cv2.warpPerspective(cover, warp, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        alpha[part] *= cv2.warpPerspective(cover, there, (wide, high), borderMode=cv2.BORDER_REPLICATE)
     if colours.ndim == 3:
-        colours = cv2.warpPerspective(colours, warp, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-    return pixels + (colours - pixels) * alpha[..., None], alpha
+        colours = cv2.warpPerspective(colours, there, (wide, high), borderMode=cv2.BORDER_REPLICATE)
+    pixels[part] += (colours - pixels[part]) * alpha[part][..., None]
+    return alpha
 
 
 def _room(rng: Rng, path: Path, light: float) -> np.ndarray:
