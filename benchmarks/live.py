@@ -75,7 +75,8 @@ WATCH = """
 
 def video(folder: Path) -> Path:
     """A film of a screen in a room, for Chromium's fake camera: JPEGs one after the other, each with its number."""
-    scene = compose(SCENE, [p for p in pictures(ROOT / "thumbnails") if p.suffix == ".jpg"], pictures(ROOT / "photos"))
+    # A picture in which the network is sure of something, or no heatmap would be laid over it.
+    scene = compose(SCENE, [ROOT / "photos" / "photographer.jpg"], pictures(ROOT / "photos"))
     pixels = np.asarray(Image.fromarray(scene.pixels).resize(SIZE))
     path = folder / "frames.mjpeg"
     with path.open("wb") as file:
@@ -111,6 +112,7 @@ def measure(pages: list[Page], seconds: float) -> list[str]:
     pages[0].wait_for_timeout(1000 * seconds)
     lines = []
     for page in pages:
+        assert page.locator("#live-view li").count(), "nothing is named, so no heatmap was shown"
         log = page.evaluate("() => window.liveLog")
         delays = [delay for _, delay in log if delay is not None]
         lines.append(

@@ -21,7 +21,7 @@ from models.thumbnails import fetch_one, video_id
 from samples import SAMPLES
 from ui import screen
 from ui.picture_input import picture_input
-from ui.session import PREDICTED, QUIET, SHARED, WORK, Runs, Session, classes, fetch, pairs, title, within
+from ui.session import PREDICTED, PRIVATE, QUIET, SHARED, WORK, Runs, Session, classes, fetch, pairs, title, within
 
 VIEW = 960  # what is shown
 OPACITY = 0.6
@@ -134,7 +134,7 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None
     examples.load_input_event.then(**reset)
     shows_screen(examples.load_input_event.then)
     explains(examples.load_input_event.then, run_new, arrived)
-    linked = link.submit(fetch_thumbnail, [session, link], picture, **{**QUIET, "show_progress": "minimal"})
+    linked = link.submit(fetch_thumbnail, [session, link], picture, **PRIVATE, show_progress="minimal")
     linked.success(**reset)
     shows_screen(linked.success)
     explains(linked.success, run_new, arrived)

@@ -131,9 +131,11 @@ def look(session: Session, frame: np.ndarray | None, model: str, method: str, tr
     live = session.of(Live)
     if frame is None or live.hidden:
         return gr.skip(), gr.skip()
+    first = live.frame is None
     with TURNS.turn():
         try:
-            return see(session, live, frame, model, method, tracking), gr.Button(interactive=True)
+            shown = see(session, live, frame, model, method, tracking)
+            return shown, gr.Button(interactive=True) if first else gr.skip()
         except UserError as error:
             return page(None, f"⚠️ {error}", {}), gr.skip()
 

@@ -20,11 +20,15 @@ from models.picture import Picture, read, resize
 
 PREDICTED = "the predicted class"
 SIDE = 1280  # larger pictures are scaled down to this: no network sees more, and the page stays quick
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# Without `show_progress_on` the page copies all that such an event may change, at every later step of any event.
+QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "show_progress_on": []}
 SHARED: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 2}  # everything that runs a network
 WORK: dict[str, Any] = {**QUIET, **SHARED, "trigger_mode": "multiple"}
 # Runs of many seconds wait for each other, so that quick ones never wait for them; the page shows the place in the queue.
-LONG: dict[str, Any] = {**WORK, "concurrency_id": "long", "concurrency_limit": 1, "show_progress": "minimal"}
+LONG: dict[str, Any] = {
+    **PRIVATE, "concurrency_id": "long", "concurrency_limit": 1, "show_progress": "minimal", "trigger_mode": "multiple",
+}  # fmt: skip
 
 T = TypeVar("T")
 
