@@ -88,7 +88,8 @@ def _gradient(smooth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _vote(dx: np.ndarray, dy: np.ndarray, likely: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lines with the most votes, of either family: angles in radians from -45 to 135 degrees, and distances."""
     edges = cv2.Canny(dx.astype(np.int16), dy.astype(np.int16), LOW, HIGH, L2gradient=True)
-    rows, columns = np.nonzero((edges > 0) & (likely > UNLIKELY))
+    voters = cv2.findNonZero(cv2.bitwise_and(edges, (likely > UNLIKELY).view(np.uint8)))
+    columns, rows = voters.reshape(-1, 2).T if voters is not None else np.zeros((2, 0), np.intp)
     angle = np.rad2deg(np.arctan2(dy[rows, columns], dx[rows, columns]))
     height, width = edges.shape
     x, y, radius = columns - (width - 1) / 2, rows - (height - 1) / 2, np.hypot(width, height) / 2

@@ -46,14 +46,20 @@ def without_bars(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
     height, width = 144, 256
     grey = cv2.cvtColor(warp(image, corners, (height, width)), cv2.COLOR_RGB2GRAY)
     back = np.linalg.inv(homography(corners, (height, width)))
-    dark = max(BAR, 1.6 * float(np.percentile(grey, 1)))
-    rows, columns = np.percentile(grey, 95, axis=1), np.percentile(grey, 95, axis=0)
+    dark = max(BAR, 1.6 * float(_percentile(grey.ravel(), 1)))
+    rows, columns = _percentile(grey, 95), _percentile(grey.T, 95)
     top, bottom = _bars(rows, dark)
     left, right = _bars(columns, dark)
     if not any((top, bottom, left, right)):
         return corners
     inner = np.array([(left, top), (width - right, top), (width - right, height - bottom), (left, height - bottom)])
     return cv2.perspectiveTransform(inner[None].astype(np.float64), back)[0]
+
+
+def _percentile(values: np.ndarray, percent: int) -> np.ndarray:
+    """Of the last axis, one of its values: a tenth of the time of one between them."""
+    at = percent * (values.shape[-1] - 1) // 100
+    return np.partition(values, at, axis=-1)[..., at]
 
 
 def _bars(levels: np.ndarray, dark: float) -> tuple[int, int]:
