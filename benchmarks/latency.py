@@ -9,12 +9,7 @@ requirements-dev.txt).
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -26,7 +21,6 @@ from explain import explain
 from models import MODELS, load
 
 ROOT = Path(__file__).parents[1]
-PORT = 7869
 QUICK = ("grad-cam", "cam", "layer-cam", "saliency")
 
 
@@ -64,35 +58,15 @@ def methods(name: str, rounds: int) -> None:
 
 def page() -> None:
     """Print how long the page takes to answer, and a picture to be explained on it."""
-    from playwright.sync_api import sync_playwright
+    from tests.browser.app import chromium, running
 
-    address = f"http://127.0.0.1:{PORT}/"
-    process = subprocess.Popen(
-        [sys.executable, "app.py"],
-        cwd=ROOT,
-        env={**os.environ, "GRADIO_SERVER_PORT": str(PORT)},
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        with sync_playwright() as p:
-            start = time.perf_counter()
-            while True:
-                try:
-                    urllib.request.urlopen(address, timeout=1).read()
-                    break
-                except OSError:
-                    time.sleep(0.02)
-            print(f"\n`python app.py` to the first answer: {time.perf_counter() - start:.1f} s")
-            browser = p.chromium.launch(
-                args=["--no-sandbox", "--disable-gpu"], executable_path=shutil.which("chromium")
-            )
+    start = time.perf_counter()
+    with running() as address:
+        print(f"\n`python app.py` to the first answer: {time.perf_counter() - start:.1f} s")
+        with chromium() as browser:
             _visit(browser, address, "while TensorFlow is being imported")
             time.sleep(20)
             _visit(browser, address, "afterwards")
-            browser.close()
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _visit(browser: object, address: str, when: str) -> None:

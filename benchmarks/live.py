@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from benchmarks import machine
 from benchmarks.scenes import compose, pictures
 from samples import ROOT
-from tests.browser.conftest import FLAGS, answers, free_port, start
-from tests.browser.conftest import ROOT as REPOSITORY
+from tests.browser.app import chromium, running
 
 SIZE = (960, 540)
 BLOCK = 24  # pixels
@@ -128,26 +126,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15)
     asked = parser.parse_args()
     print(machine.describe())
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as p:
-        port = free_port()
-        process = start(REPOSITORY, port, Path(scratch))
-        try:
-            url = f"http://127.0.0.1:{port}/"
-            answers(url, process)
-            browser = p.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=[*FLAGS, f"--use-file-for-fake-video-capture={video(Path(scratch))}"],
-            )
-            first = view(browser, url)
-            first.wait_for_timeout(12_000)  # gradients are made ready meanwhile
-            print("one viewer:", *measure([first], asked.seconds))
-            second = view(browser, url)
-            for line in measure([first, second], asked.seconds):
-                print("of two viewers:", line)
-            browser.close()
-        finally:
-            process.terminate()
-            process.wait(20)
+    with tempfile.TemporaryDirectory() as scratch, running() as url, chromium(video(Path(scratch))) as browser:
+        first = view(browser, url)
+        first.wait_for_timeout(12_000)  # gradients are made ready meanwhile
+        print("one viewer:", *measure([first], asked.seconds))
+        second = view(browser, url)
+        for line in measure([first, second], asked.seconds):
+            print("of two viewers:", line)
 
 
 if __name__ == "__main__":

@@ -4,66 +4,23 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 
-ROOT = Path(__file__).parents[2]
-FLAGS = [
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--no-sandbox", "--disable-gpu",
-    "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def answers(url: str, process: subprocess.Popen, seconds: float = 60) -> float:
-    """Seconds until the page answers."""
-    start = time.monotonic()
-    while time.monotonic() - start < seconds:
-        assert process.poll() is None, "the app ended"
-        try:
-            urllib.request.urlopen(url, timeout=2).read()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return time.monotonic() - start
-    raise TimeoutError(url)
-
-
-def start(folder: Path, port: int, home: Path) -> subprocess.Popen:
-    """The app as `python app.py`, with an empty download cache and a network that refuses every connection."""
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
-    environment |= {"KERAS_HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
-    return subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=environment)
+from tests.browser.app import chromium, running
 
 
 @pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    process = start(ROOT, port, tmp_path_factory.mktemp("keras"))
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        answers(address, process)
+    """The app with an empty download cache and a network that refuses every connection."""
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    with running(environment={**os.environ, "KERAS_HOME": str(tmp_path_factory.mktemp("keras")), **nowhere}) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="session")
@@ -81,13 +38,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory, frame: np.ndarray) -> Iter
     jpeg = io.BytesIO()
     Image.fromarray(frame).save(jpeg, "JPEG", quality=90, subsampling="4:2:0")
     video.write_bytes(jpeg.getvalue() * 10)
-    with sync_playwright() as p:
-        chromium = p.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
-            args=[*FLAGS, f"--use-file-for-fake-video-capture={video}"],
-        )
-        yield chromium
-        chromium.close()
+    with chromium(video) as running_browser:
+        yield running_browser
 
 
 Visit = Callable[..., AbstractContextManager[Page]]

@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-ROOT = Path(__file__).parents[2]
-PORT = 7871
+from tests.browser.app import ROOT, running
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +30,10 @@ def space(tmp_path_factory: pytest.TempPathFactory):
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("GRADIO")},
         "SYSTEM": "spaces", "SPACE_ID": "someone/thumbscope", "SPACE_HOST": "someone-thumbscope.hf.space",
-        "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(PORT), "GRADIO_SSR_MODE": "True",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "GRADIO_SSR_MODE": "True", "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=copy, env=environment)
-    address = f"http://127.0.0.1:{PORT}/"
-    try:
-        for _ in range(600):
-            assert process.poll() is None, "the app ended"
-            try:
-                urllib.request.urlopen(address, timeout=2).read()
-                break
-            except OSError:
-                time.sleep(0.1)
+    with running(copy, environment) as address:
         yield Client(address, verbose=False, analytics_enabled=False), copy
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def test_predict(space) -> None:
