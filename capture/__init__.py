@@ -19,7 +19,7 @@ from capture.rectify import ASPECT, size_of, warp, without_bars, without_fringes
 __all__ = ["ASPECT", "Quad", "Search", "find_screen", "quad_of", "rectify", "search"]
 
 SIDE = 560  # pixels of the longer side at which screens are looked for
-LEAST = 0.4  # confidence of a screen that is worth cropping to
+LEAST = 0.5  # confidence of a screen that is worth cropping to
 LARGEST = 0.97  # of the frame; beyond that a quad is the picture's own border
 OTHERS = 8
 LOOKED_AT = 30  # likely quads of which the likeliest in each place is chosen
@@ -66,7 +66,7 @@ def search(image: np.ndarray, least: float = LEAST) -> Search:
     size = image.shape[1::-1]
     share = quads.area(corners) / (size[0] * size[1])
     middle = np.linalg.norm(corners.mean(1) / size - 0.5, axis=1)
-    prominence = np.sqrt(share) * np.exp(-CENTRAL * middle**2)
+    prominence = np.sqrt(share) * np.exp(-CENTRAL * middle**2) * confidence**2
     good = np.flatnonzero(confidence >= least)
     if not len(good):
         return Search(None, reason=f"No screen is in sight; the likeliest edges are one by {confidence.max():.0%}.")
@@ -105,7 +105,7 @@ def proposals(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     size = small.shape[:2]
     sight = outline.look(small)
     found = lines.find(small, sight[..., outline.EDGE])
-    corners, sides = quads.candidates(found, size)
+    corners, sides = quads.candidates(found, sight[..., outline.AIMED], size)
     inner = quads.area(corners) <= LARGEST * size[0] * size[1]
     corners, sides = corners[inner], sides[inner]
     features = quads.features(found, sight, corners, sides, size) if len(corners) else np.zeros((0, 1), np.float32)

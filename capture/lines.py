@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-PER_FAMILY = 20  # lines kept that are nearly upright, and as many nearly level
+PER_FAMILY = 30  # lines kept that are nearly upright, and as many nearly level
 STEP = 2.0  # pixels between samples along a line
 REACH = 4  # pixels across a line that are looked at, either way
 BESIDE = 3.5  # pixels from a line at which its two sides are compared
@@ -15,6 +15,7 @@ NEAR = 1.5  # pixels across that an edge may lie off its line
 SPREAD = 3  # degrees, either way, over which a pixel votes
 UNIT = 100.0  # of an edge's strength: as strong as its surroundings are on average
 AROUND = 33  # pixels
+EXPECTED = 2.0  # times by which an edge counts for stronger where a side of a screen is sure
 FAINT = 6.0  # added to the surroundings: what is fainter is noise
 LOW, HIGH = 110, 220  # of Canny
 UNEXPECTED = 0.1  # of a vote: what an edge counts where no side of a screen is expected
@@ -43,12 +44,15 @@ class Lines:
         """(L, 2), the normals turned by a quarter."""
         return np.stack([-self.normal[:, 1], self.normal[:, 0]], 1)
 
-    def between(self, line: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums (..., 7) over stretches of lines, and their numbers of samples, at least 1. `begin`, `end`: places."""
-        last = self.sums.shape[1] - 1
-        at = [np.clip(np.rint((place - self.start) / STEP), 0, last).astype(np.intp) for place in (begin, end)]
+    def between(
+        self, line: np.ndarray, begin: np.ndarray, end: np.ndarray, sums: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sums (..., 7) over stretches of lines, and their numbers of samples, at least 1. `begin`, `end`: places; `sums`:
+        others of this kind, (L, T + 1, ...)."""
+        sums = self.sums if sums is None else sums
+        at = [np.rint((place - self.start) / STEP).clip(0, sums.shape[1] - 1).astype(np.intp) for place in (begin, end)]
         low, high = np.minimum(*at), np.maximum(*at)
-        return self.sums[line, high] - self.sums[line, low], np.maximum(high - low, 1)
+        return sums[line, high] - sums[line, low], np.maximum(high - low, 1)
 
 
 def find(image: np.ndarray, likely: np.ndarray) -> Lines:
@@ -56,20 +60,20 @@ def find(image: np.ndarray, likely: np.ndarray) -> Lines:
     direction only (Ballard 1981), each line then fitted to the edges along it. `likely` (h, w): how probable a screen's side
     is in each part of the picture, which gives its edges more weight."""
     smooth = cv2.GaussianBlur(image, (0, 0), 1.0)
-    dx, dy = _gradient(smooth)
     likely = cv2.resize(likely, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    dx, dy = _gradient(smooth, likely)
     angles, distances = _vote(dx, dy, likely)
     if not len(angles):
         return Lines(np.zeros((0, 2)), distances, np.zeros(0, bool), np.zeros((0, 1, 7), np.float32), 0.0)
     field = cv2.merge([dx, dy, cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY).astype(np.float32), likely])
-    for _ in range(2):
-        angles, distances = _fit(field, angles, distances, LOW)
+    angles, distances = _fit(field, angles, distances, LOW)
     return _measure(field, angles, distances, LOW)
 
 
-def _gradient(smooth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _gradient(smooth: np.ndarray, likely: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The gradient by x and by y, float32 (H, W), of the channel in which it is steepest, against its surroundings: faint
-    edges in the dark count as much as those in glare, and those of a texture little."""
+    edges in the dark count as much as those in glare, and those of a texture little. Where a side of a screen is `likely`
+    a fainter one is enough, as of a dark picture on a dark page."""
     steepest: tuple[np.ndarray, ...] = ()
     for channel in cv2.split(smooth):
         dx, dy = cv2.Sobel(channel, cv2.CV_32F, 1, 0), cv2.Sobel(channel, cv2.CV_32F, 0, 1)
@@ -81,7 +85,7 @@ def _gradient(smooth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         else:
             steepest = dx, dy, strength
     dx, dy, strength = steepest
-    gain = UNIT / (cv2.blur(strength, (AROUND, AROUND)) + FAINT)
+    gain = UNIT * (1 + EXPECTED * likely) / (cv2.blur(strength, (AROUND, AROUND)) + FAINT)
     return dx * gain, dy * gain
 
 

@@ -11,13 +11,16 @@ from capture.outline import AIMED, ANY
 CANDIDATES = 300  # quads that are looked at closely
 LEAST_SIDE = 0.15  # of the picture's shorter side: what is nearer to its opposite is no screen
 LEAST_SUPPORT = 0.03  # of the weakest side
+COVER = 2.0  # how much an IoU with what is aimed at counts against an edge along all of a side
 SLANT = np.deg2rad(40)  # opposite sides differ by less, whatever the perspective
 EXTENSION = 0.15  # of a side, beyond its corners
+FOCAL = 1.1  # of the picture's longer side: what a phone's camera has, roughly
+TINY = 1e-9
 
 Index = np.ndarray
 
 
-def candidates(lines: Lines, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def candidates(lines: Lines, aimed: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Quads whose sides have the most edge along them.
 
     Returns their corners (N, 4, 2), x and y from the picture's middle, clockwise from the top left, and their sides
@@ -53,6 +56,9 @@ def candidates(lines: Lines, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
     )
     weakest = np.minimum(pairs[0].min(0), pairs[1].min(0).T)  # (pairs of Y, pairs of X)
     total = pairs[0].sum(0) + pairs[1].sum(0).T + weakest
+    y = lines.distance[level] / lines.normal[level, 1] / size[0] + 0.5
+    x = lines.distance[upright] / lines.normal[upright, 0] / size[1] + 0.5
+    total += COVER * _cover(aimed, np.stack([y[top], y[bottom]]), np.stack([x[left], x[right]]))
     total[weakest < LEAST_SUPPORT] = 0
     count = min(CANDIDATES, int(np.count_nonzero(total)))
     best = np.argpartition(-total, count - 1, axis=None)[:count] if count else np.zeros(0, np.intp)
@@ -63,6 +69,18 @@ def candidates(lines: Lines, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
     inside = np.abs(corners) <= (np.array(size[::-1]) / 2 + 3)
     kept = inside.all((1, 2)) & convex(corners)
     return corners[kept], sides[kept]
+
+
+def _cover(aimed: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """How well upright boxes cover what is aimed at (h, w), as IoUs (Y, X). `y`, `x`: from where to where they reach, (2, Y)
+    and (2, X), as shares of the height and width."""
+    held = []
+    for ends, cells in ((y, aimed.shape[0]), (x, aimed.shape[1])):
+        to = (ends.clip(0, 1) * cells)[..., None] - np.arange(cells)
+        held.append(np.diff(to.clip(0, 1), axis=0)[0].astype(np.float32))  # which part of each cell
+    rows, columns = held
+    inside = rows @ aimed @ columns.T
+    return inside / (aimed.sum() + np.outer(rows.sum(1), columns.sum(1)) - inside + 1e-6)
 
 
 def _meet(lines: Lines, level: Index, upright: Index) -> np.ndarray:
@@ -84,8 +102,9 @@ def _apart(lines: Lines, family: Index, one: Index, other: Index, axis: int, lea
 
 def _support(lines: Lines, family: Index, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The share of a stretch that has an edge, where a side of a screen is expected more than elsewhere."""
-    sums, count = lines.between(np.broadcast_to(family, begin.shape), begin, end)
-    return (UNEXPECTED * (sums[..., 0] + sums[..., 1]) + sums[..., 6]) / count
+    votes = UNEXPECTED * (lines.sums[..., 0] + lines.sums[..., 1]) + lines.sums[..., 6]
+    found, count = lines.between(family, begin, end, votes)
+    return found / count
 
 
 def convex(corners: np.ndarray) -> np.ndarray:
@@ -106,6 +125,20 @@ def area(corners: np.ndarray) -> np.ndarray:
     """Of quads (..., 4, 2), in pixels."""
     one, other = corners[..., 2, :] - corners[..., 0, :], corners[..., 3, :] - corners[..., 1, :]  # the diagonals
     return np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2
+
+
+def _rectangle(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the quads (N, 4, 2) are in the plane they lie in, if a camera of focal length 1 looks along the origin: width by
+    height, and how far from right their corners are (the cosine), 0 for rectangles (Zhang & He 2007)."""
+    rays = np.concatenate([corners, np.ones((len(corners), 4, 1))], 2)
+    top_left, top_right, far, bottom_left = rays.transpose(1, 0, 2)
+    diagonal = np.cross(top_left, far)
+    # How much further away than the first corner its two neighbours are, if the four are those of a parallelogram.
+    right = (diagonal * bottom_left).sum(1) / ((np.cross(top_right, far) * bottom_left).sum(1) + TINY)
+    below = (diagonal * top_right).sum(1) / ((np.cross(bottom_left, far) * top_right).sum(1) - TINY)
+    wide, tall = right[:, None] * top_right - top_left, below[:, None] * bottom_left - top_left
+    width, height = np.linalg.norm(wide, axis=1) + TINY, np.linalg.norm(tall, axis=1) + TINY
+    return np.clip(width / height, 0.05, 20), np.abs((wide * tall).sum(1)) / (width * height)
 
 
 def _places() -> tuple[np.ndarray, int]:
@@ -174,7 +207,7 @@ def features(
         beyond.append((sums[..., 0] + sums[..., 1]) / count)
     beyond_all = np.concatenate(beyond, 1)
     level_of_room = out_mean.std(1)
-    wide, tall = (length[:, 0] + length[:, 2]) / 2, (length[:, 1] + length[:, 3]) / 2
+    aspect, skew = _rectangle(corners / (FOCAL * max(size)))
     height, width = size
     share = area(corners) / (height * width)
     middle = np.linalg.norm(corners.mean(1) / (width, height), axis=1)
@@ -189,9 +222,9 @@ def features(
         np.log1p(level_of_room), np.log1p(np.abs(in_mean - out_mean)).mean(1), np.log1p(np.abs(in_mean - out_mean)).min(1),
         out_mean.mean(1) / 255, in_mean.mean(1) / 255,
         beyond_all.mean(1), np.sort(beyond_all, 1)[:, -1],
-        np.log(wide / tall), np.abs(np.log(wide / tall) - np.log(16 / 9)),
+        np.log(aspect), np.abs(np.log(aspect) - np.log(16 / 9)), skew,
         np.abs(np.log(length[:, 0] / length[:, 2])), np.abs(np.log(length[:, 1] / length[:, 3])),
-        np.log(share), middle, edge[:, 0] / height, np.log(aslant.max(1) + 0.1), np.log(aslant.mean(1) + 0.1),
+        np.log(share), middle, edge[:, 0] / min(size), np.log(aslant.max(1) + 0.1), np.log(aslant.mean(1) + 0.1),
         likely[:, 0], likely.mean(1), *_seen(sight, corners, size),
     ]  # fmt: skip
     return np.stack(columns, 1).astype(np.float32)
