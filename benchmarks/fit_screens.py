@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from benchmarks.scenes import compose, pictures
+from benchmarks.scenes import UPRIGHT, WIDE, compose, pictures
 from benchmarks.screens import iou
 from capture import evidence, outline, proposals
 from models.distortions import DISTORTIONS
@@ -31,7 +31,7 @@ from samples import ROOT
 if TYPE_CHECKING:
     import keras
 
-SCENES = 9000  # that the outline is learned from
+SCENES = (9000, 4000)  # that the outline is learned from, wide and upright
 VARIANTS = 20  # of each plain picture, for the outline
 PASSES = 7  # over all of them
 RATE = 2e-3
@@ -39,10 +39,10 @@ OUTLINE_SEED, EVIDENCE_SEED = 200_000, 100_000
 GRID = (64, 36)  # cells of the outline, by width and height
 SIDE_WIDTH = 1.5  # cells: how wide a side is drawn
 
-EVIDENCE_SCENES = 1400
+EVIDENCE_SCENES = (3000, 1000)
 EVIDENCE_VARIANTS = 5
-HIDDEN = 32
-EPOCHS = 6
+HIDDEN = 64
+EPOCHS = 10
 BATCH = 512
 POSITIVE = 4.0  # weight of a right quad: there are few among the many that are drawn from a picture's edges
 GOOD = (0.85, 0.95)  # IoU from which a quad counts as right in part, and wholly
@@ -51,27 +51,36 @@ GOOD = (0.85, 0.95)  # IoU from which a quad counts as right in part, and wholly
 # --- The outline --------------------------------------------------------------
 
 
-def _view(pixels: np.ndarray) -> np.ndarray:
-    return cv2.resize(pixels, outline.SIZE, interpolation=cv2.INTER_AREA)
+def _view(pixels: np.ndarray, turned: bool) -> np.ndarray:
+    return cv2.resize(outline.turn(pixels) if turned else pixels, outline.SIZE, interpolation=cv2.INTER_AREA)
 
 
-def _drawn(size: tuple[int, int], aimed: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _drawn(size: tuple[int, int], aimed: np.ndarray, others: np.ndarray, turned: bool) -> np.ndarray:
     """What is to be seen of quads in a picture of `size` (H, W): uint8 (36, 64, 3)."""
     fine = 4
+    if turned:
+        size, aimed, others = size[::-1], aimed[:, ::-1], others[..., ::-1]
     scale = np.array(GRID) * fine / size[::-1]
     planes = np.zeros((3, GRID[1] * fine, GRID[0] * fine), np.uint8)
-    for quad in (aimed, *others):
+    for number, quad in enumerate((aimed, *others)):
         points = np.rint((quad * scale - 0.5) * 16).astype(np.int32)
         cv2.fillConvexPoly(planes[outline.ANY], points, 255, cv2.LINE_AA, 4)
         cv2.polylines(planes[outline.EDGE], [points], True, 255, round(SIDE_WIDTH * fine), cv2.LINE_AA, 4)
-        if quad is aimed:
+        if number == 0:
             planes[outline.AIMED] = planes[outline.ANY]
     return cv2.resize(cv2.merge(list(planes)), GRID, interpolation=cv2.INTER_AREA)
 
 
-def _scene(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _frame(number: int, wide: int) -> tuple[int, int]:
+    """Of the scene of that number: so many wide ones come first."""
+    return WIDE if number < wide else UPRIGHT[number % len(UPRIGHT)]
+
+
+def _scene(number: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> list[tuple[np.ndarray, np.ndarray]]:
     """A scene, and a part of it of any shape with the thumbnail in it, each as seen and what is to be seen."""
-    scene = compose(seed, thumbnails, backgrounds)
+    seed = OUTLINE_SEED + number
+    scene = compose(seed, thumbnails, backgrounds, _frame(number, SCENES[0]))
+    turned = outline.upright(scene.pixels)
     rng = np.random.default_rng(seed)
     size = np.array(scene.pixels.shape[1::-1])
     room = np.clip(np.array([scene.corners.min(0), size - scene.corners.max(0)]), 0, None)
@@ -81,8 +90,8 @@ def _scene(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -
     others = scene.others - (left, top)
     inside = ((others >= 0) & (others <= (right - left, bottom - top))).all((1, 2))
     return [
-        (_view(scene.pixels), _drawn(scene.pixels.shape[:2], scene.corners, scene.others)),
-        (_view(part), _drawn(part.shape[:2], scene.corners - (left, top), others[inside])),
+        (_view(scene.pixels, turned), _drawn(scene.pixels.shape[:2], scene.corners, scene.others, turned)),
+        (_view(part, turned), _drawn(part.shape[:2], scene.corners - (left, top), others[inside], turned)),
     ]
 
 
@@ -90,7 +99,7 @@ def _plain(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     pixels = read(path).pixels
     rng = np.random.default_rng(list(path.name.encode()))
     views = [pixels, *(_variant(pixels, rng) for _ in range(VARIANTS))]
-    return [(_view(view), np.zeros((*GRID[::-1], 3), np.uint8)) for view in views]
+    return [(_view(view, outline.upright(view)), np.zeros((*GRID[::-1], 3), np.uint8)) for view in views]
 
 
 def build() -> keras.Model:
@@ -115,8 +124,8 @@ def build() -> keras.Model:
 def fit_outline(thumbnails: Sequence[Path], backgrounds: Sequence[Path], pool: ProcessPoolExecutor) -> None:
     """Make capture/outline.tflite from scenes and plain pictures. Whatever there is may be shown, and lie behind: where a
     screen is does not hang on what is on it."""
-    seeds, anything = range(OUTLINE_SEED, OUTLINE_SEED + SCENES), [*thumbnails, *backgrounds]
-    scenes = pool.map(partial(_scene, thumbnails=anything, backgrounds=anything), seeds, chunksize=16)
+    anything = [*thumbnails, *backgrounds]
+    scenes = pool.map(partial(_scene, thumbnails=anything, backgrounds=anything), range(sum(SCENES)), chunksize=16)
     plain = pool.map(_plain, anything, chunksize=16)
     seen, truth = (np.stack(part) for part in zip(*itertools.chain(*scenes, *plain), strict=True))
     write_atomically(outline.WEIGHTS, learned(seen, truth))
@@ -171,9 +180,9 @@ def _variant(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 # --- The evidence -------------------------------------------------------------
 
 
-def _positive(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+def _positive(number: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Features of a scene's quads, and how right each is. On a page only the thumbnail aimed at is: it is to be preferred."""
-    scene = compose(seed, thumbnails, backgrounds)
+    scene = compose(EVIDENCE_SEED + number, thumbnails, backgrounds, _frame(number, EVIDENCE_SCENES[0]))
     corners, features, _ = proposals(scene.pixels)
     overlap = np.array([iou(quad, scene.corners) for quad in corners])
     return features, np.clip((overlap - GOOD[0]) / (GOOD[1] - GOOD[0]), 0, 1)
@@ -224,9 +233,9 @@ def fit(features: np.ndarray, right: np.ndarray, seed: int = 0) -> dict[str, Any
 
 def fit_evidence(thumbnails: Sequence[Path], backgrounds: Sequence[Path], pool: ProcessPoolExecutor) -> None:
     """Make capture/evidence.npz."""
-    seeds = range(EVIDENCE_SEED, EVIDENCE_SEED + EVIDENCE_SCENES)
-    scenes = pool.map(partial(_positive, thumbnails=thumbnails, backgrounds=backgrounds), seeds, chunksize=8)
-    plain = pool.map(_negative, [*thumbnails, *backgrounds], chunksize=8)
+    anything, numbers = [*thumbnails, *backgrounds], range(sum(EVIDENCE_SCENES))
+    scenes = pool.map(partial(_positive, thumbnails=anything, backgrounds=anything), numbers, chunksize=8)
+    plain = pool.map(_negative, anything, chunksize=8)
     found = [each for each in (*scenes, *plain) if len(each[0])]
     features, right = (np.concatenate(parts) for parts in zip(*found, strict=True))
     file = io.BytesIO()

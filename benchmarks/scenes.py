@@ -18,7 +18,7 @@ import numpy as np
 from models.distortions import DISTORTIONS
 from models.picture import read
 
-WIDTH, HEIGHT = 1280, 720
+WIDE, UPRIGHT = (1280, 720), ((720, 1280), (960, 1280))  # width and height of a frame, as a phone is held
 KINDS = {"device": 0.4, "player": 0.15, "page": 0.3, "print": 0.15}  # and how often
 THUMBNAIL = (-8.0, -4.5, 8.0, 4.5)  # in the plane
 SEEN = 8.0  # levels of difference that can be seen
@@ -32,7 +32,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in the plane
 
 @dataclass(frozen=True)
 class Scene:
-    """`pixels`: uint8 RGB (720, 1280, 3). `corners`: float64 (4, 2), x and y, clockwise from the thumbnail's top left.
+    """`pixels`: uint8 RGB (H, W, 3). `corners`: float64 (4, 2), x and y, clockwise from the thumbnail's top left.
 
     `others`: the corners (N, 4, 2) of the other thumbnails of a page that are wholly in the frame.
     """
@@ -60,8 +60,8 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
 
 
-def compose(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> Scene:
-    """The scene of that seed, equal for equal arguments.
+def compose(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path], size: tuple[int, int] = WIDE) -> Scene:
+    """The scene of that seed in a frame of `size` (width, height), equal for equal arguments.
 
     One in which nobody could see where the thumbnail ends, such as black on a black page, is drawn again.
     """
@@ -70,22 +70,23 @@ def compose(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) 
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         chosen = [thumbnails[i] for i in rng.integers(len(thumbnails), size=12)]
         plane = _PLANES[kind](rng, chosen)
-        homography = _camera(rng, central=kind == "page")
-        light, lit = _shine(rng, plane, homography, kind, backgrounds[int(rng.integers(len(backgrounds)))])
+        homography = _camera(rng, size, central=kind == "page")
+        room = backgrounds[int(rng.integers(len(backgrounds)))]
+        light, lit = _shine(rng, plane, homography, kind, room, size)
         corners = _project(homography, _corners(THUMBNAIL))
         if _visible(light, corners):
             break
     others = np.array([_project(homography, _corners(box)) for box in plane.others]).reshape(-1, 4, 2)
-    seen = ((others >= 0) & (others <= (WIDTH, HEIGHT))).all((1, 2))
+    seen = ((others >= 0) & (others <= size)).all((1, 2))
     return Scene(_photograph(rng, light, lit), corners, others[seen], kind, chosen[0])
 
 
 def _shine(
-    rng: Rng, plane: _Plane, homography: np.ndarray, kind: str, background: Path
+    rng: Rng, plane: _Plane, homography: np.ndarray, kind: str, background: Path, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The light that reaches the camera, float32 (720, 1280, 3) as exposed, and where it comes from a screen."""
+    """The light that reaches the camera, float32 (H, W, 3) as exposed, and where it comes from a screen."""
     room = math.exp(rng.uniform(math.log(0.08), math.log(1.2)))
-    pixels = _room(rng, background, room)
+    pixels = _room(rng, background, room, size)
     density = 1.3 * cv2.arcLength(_project(homography, _corners(THUMBNAIL)).astype(np.float32), True) / 50
     glow, black = rng.uniform(0.75, 1.1), rng.uniform(4, 22)
     lit = np.zeros(pixels.shape[:2], np.float32)
@@ -105,13 +106,12 @@ def _shine(
 
 def _visible(light: np.ndarray, corners: np.ndarray) -> bool:
     """Whether each side of the thumbnail differs from what is beside it along at least half of its length."""
-    shares = np.linspace(0.05, 0.95, 60)[:, None]
+    shares, last = np.linspace(0.05, 0.95, 60)[:, None], (light.shape[1] - 1, light.shape[0] - 1)
     for begin, end in zip(corners, np.roll(corners, -1, 0), strict=True):
         normal = np.array([begin[1] - end[1], end[0] - begin[0]]) / np.linalg.norm(end - begin)
         points = begin + shares * (end - begin)
         inside, outside = (
-            light[tuple(np.clip(np.rint(points + away * normal), 0, (WIDTH - 1, HEIGHT - 1)).astype(int).T[::-1])]
-            for away in (4, -4)
+            light[tuple(np.clip(np.rint(points + away * normal), 0, last).astype(int).T[::-1])] for away in (4, -4)
         )
         if (np.abs(inside - outside).max(-1) > SEEN).mean() < 0.5:
             return False
@@ -127,7 +127,7 @@ def _device(rng: Rng, chosen: list[Path]) -> _Plane:
 
 
 def _player(rng: Rng, chosen: list[Path]) -> _Plane:
-    """A screen of another shape with black bars, above and below or left and right; now and then a progress bar."""
+    """A screen of another shape with black bars, above and below or left and right."""
     plane = _Plane()
     bar = rng.uniform(0.3, 2.5)
     box = (-8 - bar, -4.5, 8 + bar, 4.5) if rng.random() < 0.4 else (-8.0, -4.5 - bar, 8.0, 4.5 + bar)
@@ -197,10 +197,10 @@ def _body(plane: _Plane, rng: Rng, screen: Box) -> None:
     plane.paint((left - side, top - side, right + side, bottom + chin), colour, rng.uniform(0, 1) * side)
 
 
-def _camera(rng: Rng, central: bool) -> np.ndarray:
+def _camera(rng: Rng, size: tuple[int, int], central: bool) -> np.ndarray:
     """Plane -> pixels (3, 3): a phone's camera at an angle, as near as the area drawn asks and the frame allows."""
     area = math.exp(rng.uniform(math.log(AREA[0]), math.log(AREA[1])))
-    focal = rng.uniform(0.8, 1.4) * WIDTH
+    focal = rng.uniform(0.8, 1.4) * max(size)
     roll = rng.uniform(-ROLL, ROLL) if rng.random() < 0.5 else float(np.clip(rng.normal(0, 5), -ROLL, ROLL))
     pitch, yaw = rng.normal(0, TILT / 2.5, 2).clip(-TILT, TILT)
     turn = np.eye(3)
@@ -211,15 +211,15 @@ def _camera(rng: Rng, central: bool) -> np.ndarray:
         pose = np.column_stack([turn[:, :2], (0, 0, distance)])
         return np.diag([focal, focal, 1]) @ pose
 
-    box = _corners(THUMBNAIL)
+    box, (width, height) = _corners(THUMBNAIL), size
     distance = 30.0
     for _ in range(4):
         seen = _project(view(distance), box)
         extent = np.ptp(seen, 0)
-        nearest = max((extent / (WIDTH - 4, HEIGHT - 4)).max(), 1e-6)
-        distance *= max(math.sqrt(cv2.contourArea(seen.astype(np.float32)) / (area * WIDTH * HEIGHT)), nearest)
+        nearest = max((extent / (width - 4, height - 4)).max(), 1e-6)
+        distance *= max(math.sqrt(cv2.contourArea(seen.astype(np.float32)) / (area * width * height)), nearest)
     seen = _project(view(distance), box)
-    room = np.maximum((WIDTH - 2, HEIGHT - 2) - np.ptp(seen, 0), 2)
+    room = np.maximum((width - 2, height - 2) - np.ptp(seen, 0), 2)
     place = np.clip(rng.normal(0.5, 0.08, 2), 0, 1) if central else rng.uniform(0, 1, 2)
     shift = 1 + place * (room - 1) - seen.min(0)
     return np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]]) @ view(distance)
@@ -265,7 +265,7 @@ def _lay(pixels: np.ndarray, colours: np.ndarray, cover: np.ndarray, box: Box, h
     warp = np.linalg.inv(half) @ homography @ grid @ half
     # Edges are drawn finer than the panel's own pixels, which may be large.
     polygon = _project(homography, _corners(box))
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask = np.zeros(pixels.shape[:2], np.uint8)
     cv2.fillConvexPoly(mask, np.rint((polygon - 0.5) * 256).astype(np.int32), 255, cv2.LINE_AA, shift=8)
     alpha = mask.astype(np.float32) / 255
     x, y, wide, high = cv2.boundingRect(mask)  # all that changes
@@ -280,11 +280,11 @@ def _lay(pixels: np.ndarray, colours: np.ndarray, cover: np.ndarray, box: Box, h
     return alpha
 
 
-def _room(rng: Rng, path: Path, light: float) -> np.ndarray:
+def _room(rng: Rng, path: Path, light: float, size: tuple[int, int]) -> np.ndarray:
     """A background that fills the frame, at most so sharp as it is far behind."""
-    pixels = read(path).pixels
-    scale = max(WIDTH / pixels.shape[1], HEIGHT / pixels.shape[0])
-    pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)[:HEIGHT, :WIDTH]
+    pixels, (width, height) = read(path).pixels, size
+    scale = max(width / pixels.shape[1], height / pixels.shape[0])
+    pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)[:height, :width]
     return cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.6, 6)).astype(np.float32) * light
 
 

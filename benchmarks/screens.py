@@ -1,9 +1,9 @@
 """Screens found and rectified, on composed photographs: python -m benchmarks.screens --thumbnails DIR --backgrounds DIR
 
-Prints, over the scenes of benchmarks/scenes.py: the IoU of the quad with the truth, the distance of its corners, the share
-found, milliseconds a frame of 1280x720; false crops on the plain pictures of both folders; and with --quads the corners in
-real photographs. capture/ learned from every second picture of the folders (benchmarks/fit_screens.py); what is printed is
-measured with the other half, and on plain pictures for both.
+Prints, over the scenes of benchmarks/scenes.py, in wide and in upright frames: the IoU of the quad with the truth, the
+distance of its corners, the share found; false crops on the plain pictures of both folders; milliseconds a frame of
+1280x720; and with --quads the corners in real photographs. capture/ learned from every second picture of the folders
+(benchmarks/fit_screens.py); what is printed is measured with the other half, and on plain pictures for both.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ import cv2
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.scenes import KINDS, Scene, compose, pictures
+from benchmarks.scenes import KINDS, UPRIGHT, WIDE, Scene, compose, pictures
 from capture import LEAST, rectify, search
 from models import DEFAULT, load
-from models.embeddings import augment, embed
+from models.embeddings import embed
 from models.engine import keep_freed_memory
 from models.picture import read
+from models.train import Settings
 from models.train import fit as fit_head
 from samples import ROOT
-
-VIEWS = 3  # augmentations of each thumbnail the channel classifier learns from
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -60,8 +59,10 @@ def measure(scene: Scene) -> Outcome:
     return Outcome(scene.kind, iou(quad.corners, scene.corners), float(away.max()), True)
 
 
-def _scene_outcome(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> Outcome:
-    return measure(compose(seed, thumbnails, backgrounds))
+def _scene_outcome(
+    seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path], frames: Sequence[tuple[int, int]]
+) -> Outcome:
+    return measure(compose(seed, thumbnails, backgrounds, frames[seed % len(frames)]))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -113,16 +114,14 @@ def real(folder: Path) -> str:
 
 
 def channels(thumbnails: Sequence[Path], backgrounds: Sequence[Path], seeds: Iterable[int]) -> str:
-    """Accuracy of a classifier of the thumbnails' folders, trained on every second of them, on the others: photographed,
-    rectified where a screen is found, and as they were."""
+    """Accuracy of a classifier of the thumbnails' folders, trained on every second of them as models.train does it, on the
+    others: photographed, rectified where a screen is found, and as they were."""
     labels = sorted({path.parent.name for path in thumbnails})
-    backbone, rng = load(DEFAULT), np.random.default_rng(0)
-    views = [[read(path).pixels] for path in thumbnails[::2]]
-    for view in views:
-        view += augment(view[0], VIEWS, rng)
-    vectors = embed(backbone, (pixels for view in views for pixels in view))
+    backbone, rng, settings = load(DEFAULT), np.random.default_rng(0), Settings()
     truth = [labels.index(path.parent.name) for path in thumbnails[::2]]
-    trained = fit_head(backbone, vectors.reshape(len(views), 1 + VIEWS, -1), truth, labels)
+    views = (view for path in thumbnails[::2] for view in settings.make(read(path).pixels, rng))
+    vectors = embed(backbone, views).reshape(len(truth), 1 + settings.views, -1)
+    trained = fit_head(backbone, vectors, truth, labels, head=settings.head)
     right = []
     for seed in seeds:
         scene = compose(seed, thumbnails[1::2], backgrounds[1::2])
@@ -155,8 +154,11 @@ def main() -> None:
     print(machine.describe())
     cv2.setNumThreads(1)  # in the processes that share the work
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        outcome = partial(_scene_outcome, thumbnails=thumbnails[1::2], backgrounds=backgrounds[1::2])
-        print(table(list(pool.map(outcome, range(asked.seed, asked.seed + asked.scenes), chunksize=8))))
+        seeds = range(asked.seed, asked.seed + asked.scenes)
+        for words, frames in (("wide frames", [WIDE]), ("upright frames", UPRIGHT)):
+            outcome = partial(_scene_outcome, thumbnails=thumbnails[1::2], backgrounds=backgrounds[1::2], frames=frames)
+            print(f"{words}, {', '.join(f'{width}x{height}' for width, height in frames)}:")
+            print(table(list(pool.map(outcome, seeds, chunksize=8))), flush=True)
         print("false crops on plain thumbnails:", false_crops(thumbnails, pool))
         print("false crops on plain photographs:", false_crops(backgrounds, pool))
     cv2.setNumThreads(os.cpu_count() or 1)

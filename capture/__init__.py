@@ -14,13 +14,15 @@ import cv2
 import numpy as np
 
 from capture import evidence, lines, outline, quads
-from capture.rectify import ASPECT, size_of, warp, without_bars, without_fringes
+from capture.rectify import ASPECT, restored, size_of, warp, without_bars, without_fringes
 
 __all__ = ["ASPECT", "Quad", "Search", "find_screen", "quad_of", "rectify", "search"]
 
 SIDE = 560  # pixels of the longer side at which screens are looked for
 LEAST = 0.5  # confidence of a screen that is worth cropping to
 LARGEST = 0.97  # of the frame; beyond that a quad is the picture's own border
+SMALLEST = 32  # pixels of a photograph's shorter side
+SLIMMEST = 8  # times the shorter side
 OTHERS = 8
 LOOKED_AT = 30  # likely quads of which the likeliest in each place is chosen
 BAR = 0.5  # how probable a part of the screen may be that is cut off as black bars
@@ -33,11 +35,12 @@ class Quad:
 
     `corners`: float64 (4, 2), x and y in the photograph's pixels, (0, 0) the outer corner of its first, clockwise from what
     is the top left. `confidence`: how probable it is a screen, a thumbnail on a page or a print, in [0, 1]; 1 for corners set
-    by hand.
+    by hand. `aspect`: width / height of what it frames, where that is seen: 16/9 unless black bars were left out.
     """
 
     corners: np.ndarray
     confidence: float
+    aspect: float = ASPECT
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,13 @@ def find_screen(image: np.ndarray) -> Quad | None:
 
 
 def search(image: np.ndarray, least: float = LEAST) -> Search:
-    """The same with all that was found, at a confidence of at least `least`."""
+    """The same with all that was found, at a confidence of at least `least`. Raises ValueError for another kind of array."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"A photograph is a uint8 array (H, W, 3) of red, green, blue, not {image.dtype} {image.shape}."
+        )
+    if min(image.shape[:2]) < SMALLEST or max(image.shape[:2]) > SLIMMEST * min(image.shape[:2]):
+        return Search(None, reason="The picture is too small or too narrow to hold a screen.")
     corners, features, sight = proposals(image)
     if not len(corners):
         return Search(None, reason="No four straight edges enclose a part of the picture.")
@@ -81,7 +90,7 @@ def search(image: np.ndarray, least: float = LEAST) -> Search:
     first = all_quads[0]
     trimmed = without_bars(image, first.corners)
     if _between(sight[..., outline.AIMED], first.corners / size, trimmed / size) < BAR:
-        first = Quad(trimmed, first.confidence)
+        first = Quad(trimmed, first.confidence, quads.shape_of(trimmed, size))
     return Search(first, tuple(all_quads[1:]))
 
 
@@ -109,7 +118,7 @@ def proposals(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     inner = quads.area(corners) <= LARGEST * size[0] * size[1]
     corners, sides = corners[inner], sides[inner]
     features = quads.features(found, sight, corners, sides, size) if len(corners) else np.zeros((0, 1), np.float32)
-    return (corners / shape + 0.5) * image.shape[1::-1], features, sight
+    return (corners / shape + 0.5).clip(0, 1) * image.shape[1::-1], features, sight
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> bool:
@@ -134,20 +143,22 @@ def quad_of(corners: Sequence[Sequence[float]] | np.ndarray, size: tuple[int, in
     return Quad(points, 1.0)
 
 
-def rectify(image: np.ndarray, quad: Quad, aspect: float = ASPECT, *, fringes: bool = False) -> np.ndarray:
-    """What lies within the quad of a photograph uint8 RGB (H, W, 3), upright, at width / height = `aspect`.
+def rectify(image: np.ndarray, quad: Quad, aspect: float | None = None, *, fringes: bool = False) -> np.ndarray:
+    """What lies within the quad of a photograph uint8 RGB (H, W, 3), upright, at width / height = `aspect`, by default the
+    quad's own.
 
-    Its size follows what the photograph resolves. Moire is taken out unless `fringes` are to stay.
+    Its size follows what the photograph resolves. The light that lies on a screen is taken off, and moire is taken out
+    unless `fringes` are to stay.
     """
-    upright = warp(image, quad.corners, size_of(quad.corners, aspect))
+    upright = restored(warp(image, quad.corners, size_of(quad.corners, aspect or quad.aspect)))
     return upright if fringes else without_fringes(upright)
 
 
-def facts(quad: Quad, size: tuple[int, int], aspect: float = ASPECT) -> dict[str, object]:
+def facts(quad: Quad, size: tuple[int, int]) -> dict[str, object]:
     """What was done, as JSON allows it: corners in a photograph of `size` (H, W), and the shape they were given."""
     return {
         "corners": [[round(float(x), 1), round(float(y), 1)] for x, y in quad.corners],
         "confidence": round(quad.confidence, 3),
         "photograph": [int(size[0]), int(size[1])],
-        "aspect": round(aspect, 4),
+        "aspect": round(quad.aspect, 4),
     }

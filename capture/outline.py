@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 WEIGHTS = Path(__file__).with_name("outline.tflite")
-SIZE = (256, 144)  # width and height of what it looks at, whatever the picture's shape
+SIZE = (256, 144)  # width and height of what it looks at, whatever the picture's shape; of an upright one, turned
 AIMED, ANY, EDGE = range(3)  # the one aimed at, any at all, the sides of any
 
 _lock = threading.Lock()  # a network of OpenCV's holds what it calculates
@@ -32,12 +32,25 @@ def shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(cv2.resize(image, whole, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR)
 
 
+def upright(image: np.ndarray) -> bool:
+    """Whether a picture is taller than wide, as from a phone held upright. It is looked at with rows and columns changed, as
+    squeezing it into a wide one would leave too little of its height."""
+    return image.shape[0] > image.shape[1]
+
+
+def turn(image: np.ndarray) -> np.ndarray:
+    """With rows and columns changed."""
+    return np.ascontiguousarray(image.transpose(1, 0, 2))
+
+
 def look(image: np.ndarray) -> np.ndarray:
-    """A picture uint8 RGB (H, W, 3) -> float32 (36, 64, 3): how probable it is that a cell lies in the screen aimed at, in
-    any, and on a side of any."""
-    small = shrunk(image, SIZE).astype(np.float32)
+    """A picture uint8 RGB (H, W, 3) -> float32 (36, 64, 3), or (64, 36, 3) of an upright one: how probable it is that a cell
+    lies in the screen aimed at, in any, and on a side of any."""
+    turned = upright(image)
+    small = shrunk(turn(image) if turned else image, SIZE).astype(np.float32)
     with _lock:
         network = _network()
         network.setInput(np.ascontiguousarray(small.transpose(2, 0, 1)[None]))
         logits = np.array(network.forward())[0]
-    return np.ascontiguousarray((1 / (1 + np.exp(-np.clip(logits, -30, 30)))).transpose(1, 2, 0))
+    seen = np.ascontiguousarray((1 / (1 + np.exp(-np.clip(logits, -30, 30)))).transpose(1, 2, 0))
+    return turn(seen) if turned else seen

@@ -16,6 +16,7 @@ SLANT = np.deg2rad(40)  # opposite sides differ by less, whatever the perspectiv
 EXTENSION = 0.15  # of a side, beyond its corners
 FOCAL = 1.1  # of the picture's longer side: what a phone's camera has, roughly
 TINY = 1e-9
+SHAPES = (16 / 9, 4 / 3, 1.0, 9 / 16)  # of what is shown between black bars
 
 Index = np.ndarray
 
@@ -139,6 +140,12 @@ def _rectangle(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     wide, tall = right[:, None] * top_right - top_left, below[:, None] * bottom_left - top_left
     width, height = np.linalg.norm(wide, axis=1) + TINY, np.linalg.norm(tall, axis=1) + TINY
     return np.clip(width / height, 0.05, 20), np.abs((wide * tall).sum(1)) / (width * height)
+
+
+def shape_of(corners: np.ndarray, size: tuple[int, int]) -> float:
+    """Width by height, of SHAPES, of what lies within the corners (4, 2) in a picture of `size` (width, height)."""
+    aspect, _ = _rectangle((corners - np.array(size) / 2)[None] / (FOCAL * max(size)))
+    return min(SHAPES, key=lambda shape: abs(np.log(aspect[0] / shape)))
 
 
 def _places() -> tuple[np.ndarray, int]:

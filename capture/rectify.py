@@ -1,4 +1,4 @@
-"""The upright picture within four corners: perspective undone, bars cut off, fringes taken out."""
+"""The upright picture within four corners: perspective undone, bars cut off, black and white restored, fringes taken out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ ASPECT = 16 / 9
 MOST = 1920  # pixels of the longer side
 LEAST = 160
 BAR = 30  # levels: what is darker along all of a row may belong to a bar
-LEAST_BAR, MOST_BAR = 0.02, 0.3  # of the side
+LEAST_BAR, MOST_BAR = 0.02, 0.36  # of the side; an upright video in a wide player leaves 0.34
 GRID = (320, 192)  # at which fringes are looked for: they are coarse, or nobody would see them
 COARSEST = 5  # cycles a picture: what is slower is the picture's own
 WEAKEST = 0.1  # of the strongest fringe
 FAINT = 0.05  # square levels: weaker waves are left alone
 OUT_OF_STEP = 0.35  # of a frequency's power; 0.87 where the colours are a third of a period apart, 0 where they agree
 UNIT = 128.0  # levels: a wave of a logarithm of 0.01 counts as one of 1.28, which it is at middle grey
+VEIL = 70.0  # levels: the most light that is taken off everything, as it lies on a screen
+GAIN = 2.2  # the most that the rest is made brighter
 DARK = 8.0  # levels added to all before the logarithm, below which there is noise more than light
 
 
@@ -37,6 +39,12 @@ def size_of(corners: np.ndarray, aspect: float = ASPECT) -> tuple[int, int]:
 def warp(image: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """What lies within the corners at `size`; edges of pixels on edges of pixels."""
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # OpenCV counts from the middles of pixels
+    finest = np.linalg.norm(np.roll(corners, -1, 0) - corners, axis=1) / (size[1], size[0], size[1], size[0])
+    factor = int(finest.min())  # source pixels a target pixel: where there are several they are averaged
+    if factor > 1:
+        whole = (image.shape[1] // factor, image.shape[0] // factor)
+        corners = corners * (np.array(whole) / image.shape[1::-1])
+        image = cv2.resize(image, whole, interpolation=cv2.INTER_AREA)
     matrix = np.linalg.inv(half) @ homography(corners, size) @ half
     return cv2.warpPerspective(image, matrix, size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
@@ -63,14 +71,30 @@ def _percentile(values: np.ndarray, percent: int) -> np.ndarray:
 
 
 def _bars(levels: np.ndarray, dark: float) -> tuple[int, int]:
-    """How many of the first and of the last values are dark, or none unless both are and nearly as many."""
-    lit = np.flatnonzero(levels > dark)
-    if not len(lit):
+    """How many of the first and of the last values are dark, or none unless both are and nearly as many. What shines in a
+    bar, such as how far a video has been played, is not counted where that is so of the longest lit stretch alone."""
+    ends = np.flatnonzero(np.diff(levels > dark, prepend=False, append=False)).reshape(-1, 2)
+    if not len(ends):
         return 0, 0
-    first, last = int(lit[0]), len(levels) - 1 - int(lit[-1])
+    longest = ends[np.diff(ends)[:, 0].argmax()]
     low, high = LEAST_BAR * len(levels), MOST_BAR * len(levels)
-    alike = abs(first - last) <= max(3, 0.25 * max(first, last))
-    return (first, last) if alike and low <= min(first, last) and max(first, last) <= high else (0, 0)
+    for begin, end in ((ends[0, 0], ends[-1, 1]), longest):
+        first, last = int(begin), len(levels) - int(end)
+        alike = abs(first - last) <= max(3, 0.25 * max(first, last))
+        if alike and low <= min(first, last) and max(first, last) <= high:
+            return first, last
+    return 0, 0
+
+
+def restored(image: np.ndarray) -> np.ndarray:
+    """The picture uint8 RGB (H, W, 3) with its darkest at black and its brightest at white, all colours alike, as far as VEIL
+    and GAIN allow: a screen's black shines, a room's light lies on it, and a camera exposes for the room."""
+    small = cv2.resize(image, (160, 90), interpolation=cv2.INTER_AREA)
+    black = min(float(_percentile(small.min(2).ravel(), 1)), VEIL)
+    white = float(_percentile(small.max(2).ravel(), 99))
+    gain = np.clip(255 / max(white - black, 1.0), 1, GAIN)
+    levels = np.clip((np.arange(256) - black) * gain + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, levels))
 
 
 def without_fringes(image: np.ndarray) -> np.ndarray:

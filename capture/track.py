@@ -12,7 +12,7 @@ STILL = 0.01  # of the quad's size: what moves less is the hand's trembling
 MOVES = 0.25  # what moves more is another screen, or an error
 CALM, FOLLOW = 0.25, 0.7  # how much of a shift is taken over at once, when still and when moving
 PATIENCE = 6  # frames that a quad is kept without being seen
-PROOF = 2  # frames in which another one must be seen before it is believed
+PROOF = 2  # frames in which one must be seen, the first or another, before it is believed
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Track:
         if found is None:
             lost = self.missed + 1
             return Track() if lost > PATIENCE else replace(self, missed=lost, rival=None, seen=0)
-        if self.quad is not None and (shift := _shift(self.quad, found)) <= MOVES:
-            share = CALM + (FOLLOW - CALM) * min(1.0, shift / (5 * STILL)) if shift > STILL else CALM
+        if self.quad is not None and (moved := shift(self.quad, found)) <= MOVES:
+            share = CALM + (FOLLOW - CALM) * min(1.0, moved / (5 * STILL)) if moved > STILL else CALM
             corners = self.quad.corners + share * (found.corners - self.quad.corners)
-            return Track(Quad(corners, found.confidence))
-        again = self.rival is not None and _shift(self.rival, found) <= MOVES
-        seen = self.seen + 1 if again else 1
-        if self.quad is None or seen >= PROOF:
+            return Track(replace(found, corners=corners))
+        again = self.rival is not None and shift(self.rival, found) <= MOVES
+        seen, lost = self.seen + 1 if again else 1, self.missed + 1
+        if seen >= PROOF:
             return Track(found)
-        return Track(self.quad, self.missed + 1, found, seen)
+        return Track(None if lost > PATIENCE else self.quad, lost, found, seen)
 
 
-def _shift(one: Quad, other: Quad) -> float:
+def shift(one: Quad, other: Quad) -> float:
     """The furthest that a corner moved, as a part of the quad's size."""
     size = np.linalg.norm(np.ptp(one.corners, axis=0))
     return float(np.linalg.norm(one.corners - other.corners, axis=1).max() / size)

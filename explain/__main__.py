@@ -139,9 +139,9 @@ def _rectified(picture: Picture, how: str) -> tuple[Picture, dict[str, Any]]:
         return picture, {}
     size = picture.pixels.shape[:2]
     if how == "auto":
-        quad = capture.find_screen(picture.pixels)
-        if quad is None:
-            return picture, {}
+        found = capture.search(picture.pixels)
+        if (quad := found.quad) is None:
+            return Picture(picture.pixels, (*picture.notes, found.reason)), {}
         notes = (*picture.notes, "A screen was found in it; what it shows is explained, upright.")
         return Picture(capture.rectify(picture.pixels, quad), notes), capture.facts(quad, size)
     try:

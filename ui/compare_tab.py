@@ -175,7 +175,7 @@ def run(
                 except UserError as error:
                     refused.append(str(error))
                     continue
-                compared.graded.append(Graded(screen.recorded(session, found), grade))
+                compared.graded.append(Graded(screen.recorded(found, picture), grade))
                 compared.tiles[name] = tile(session, picture.pixels, found.heatmap, name)
                 yield gr.Gallery(gallery(compared, sort), visible=True), gr.skip(), gr.skip()
         except Stopped:

@@ -199,7 +199,8 @@ def run(
                     yield found.pixels, f"Stopped. {report(found)}", seen, judged(found), hidden
                     return
                 yield found.pixels, report(found), seen, gr.skip(), gr.skip()
-            yield gr.skip(), report(found), gr.skip(), judged(found), hidden
+            notes = first.notes if first else ()
+            yield gr.skip(), " ".join([report(found), *notes]), gr.skip(), judged(found), hidden
         except UserError as error:
             gr.Warning(str(error), title="")
             yield gr.skip(), f"⚠️ {error}", gr.skip(), gr.skip(), hidden

@@ -197,6 +197,8 @@ def run(
     shown = session.of(Shown)
     session.path = path
     with shown.runs.turn() as superseded:
+        if superseded():
+            return
         try:
             if path is None:
                 shown.path = shown.found = shown.pixels = None
@@ -216,7 +218,7 @@ def run(
                 if shown.runs.halted and shown.found is not None:
                     yield gr.skip(), gr.skip(), f"Stopped. {report(shown.found)}", gr.Button(visible=False)
                     return
-                shown.path, shown.pixels, shown.found = path, picture.pixels, screen.recorded(session, found)
+                shown.path, shown.pixels, shown.found = path, picture.pixels, screen.recorded(found, picture)
                 bars = {prediction.label: prediction.probability for prediction in found.top}
                 yield bars, view(session, colormap, opacity), report(found), gr.Button(visible=found.progress < 1)
         except UserError as error:

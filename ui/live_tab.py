@@ -20,7 +20,7 @@ import numpy as np
 
 from capture import Quad, rectify, search
 from capture.rectify import homography
-from capture.track import Track
+from capture.track import MOVES, Track, shift
 from explain import METHODS, explain
 from explain.render import overlay
 from models import DEFAULT, MODELS, UserError, load
@@ -30,11 +30,12 @@ from ui.session import QUIET, SHARED, Session, within
 
 EVERY = 0.06  # seconds between the frames a browser sends; one that comes while another is worked on replaces the waiting one
 TURN = 60  # seconds after which a viewer queues again, so that everybody gets a turn
-VIEWERS = 4  # at once
+VIEWERS = 8  # at once; one who has gone to another tab keeps a place until the turn ends, and costs nothing
 LOOK = 2  # while a screen is tracked it is searched for in every second frame
-FAST = 0.06  # seconds that a method may take for a frame
+FAST, SLOWER = 0.06, 2  # seconds that a method may take for a frame, and times of Grad-CAM's where all is slow
 FRAME = 960  # pixels of the longer side at which a frame is searched
 VIEW = 640  # and shown
+QUICK = "grad-cam"
 SMOOTHING = 0.35  # weight of the newest frame in the probabilities shown
 CONFIDENT, DOUBTFUL = 0.30, 0.20  # the probability from which a class is named, and under which it no longer is
 BARS = 4
@@ -45,13 +46,14 @@ CONSTRAINTS = {"video": {"facingMode": "environment", "width": {"ideal": 960}, "
 
 @dataclass
 class Live:
-    """What the tab remembers of one visitor's stream: the last frame, the screen in it, and the smoothed probabilities.
+    """What the tab remembers of one visitor's stream: the screen, the smoothed probabilities, and `last`, the frame shown last
+    with where the screen was thought to be in it.
 
     `frozen` counts the frames kept, `looks` those in which a screen was tracked.
     """
 
     track: Track = field(default_factory=Track)
-    frame: np.ndarray | None = None
+    last: tuple[np.ndarray, Quad | None] | None = None
     shares: dict[str, float] = field(default_factory=dict)
     named: bool = False
     times: deque[float] = field(default_factory=lambda: deque(maxlen=12))
@@ -86,6 +88,7 @@ class Turns:
 
 
 TURNS = Turns()
+_MEASURING = threading.Lock()
 
 
 def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs, open_in_explain: Callable[[Any], None]) -> None:
@@ -104,10 +107,10 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs, open_in_explain: Callab
             gr.HTML("", elem_classes="camera-hint")
             with gr.Row():
                 model = gr.Dropdown(
-                    Session().choices(), value=DEFAULT, label="Model", elem_id="live-model", min_width=140
+                    models(Session()), value=DEFAULT, label="Model", elem_id="live-model", min_width=140
                 )
                 method = gr.Dropdown(
-                    [(METHODS["grad-cam"].title, "grad-cam")], value="grad-cam", label="Method", elem_id="live-method",
+                    [(METHODS[QUICK].title, QUICK)], value=QUICK, label="Method", elem_id="live-method",
                     min_width=140,
                 )  # fmt: skip
             tracking = gr.Checkbox(
@@ -131,7 +134,7 @@ def look(session: Session, frame: np.ndarray | None, model: str, method: str, tr
     live = session.of(Live)
     if frame is None or live.hidden:
         return gr.skip(), gr.skip()
-    first = live.frame is None
+    first = live.last is None
     with TURNS.turn():
         try:
             shown = see(session, live, frame, model, method, tracking)
@@ -142,13 +145,13 @@ def look(session: Session, frame: np.ndarray | None, model: str, method: str, tr
 
 def see(session: Session, live: Live, frame: np.ndarray, model: str, method: str, tracking: bool) -> str:
     """The frame with its heatmap, the screen's outline and the smoothed probabilities, as HTML."""
-    live.frame = within(read(frame).pixels, FRAME)
+    pixels = within(read(frame).pixels, FRAME)
     if not tracking:
         live.track = Track()
     elif live.track.quad is None or next(live.looks) % LOOK == 0:
-        live.track = live.track.follow(search(live.frame).quad)
+        live.track = live.track.follow(search(pixels).quad)
     quad = live.track.quad
-    picture = live.frame if quad is None else rectify(live.frame, quad, fringes=True)
+    picture = pixels if quad is None else rectify(pixels, quad, fringes=True)
     classifier = session.classifier(model)
     leader = max(live.shares, key=live.shares.__getitem__, default=None)
     target = leader if live.named and leader in classifier.labels else None
@@ -157,7 +160,8 @@ def see(session: Session, live: Live, frame: np.ndarray, model: str, method: str
     best = max(live.shares.values())
     live.named = best >= (DOUBTFUL if live.named else CONFIDENT)
     live.times.append(time.monotonic())
-    shown = draw(live.frame, found.heatmap, quad) if live.named else draw(live.frame, None, quad)
+    live.last = pixels, quad
+    shown = draw(pixels, found.heatmap if live.named else None, quad)
     return page(shown, summary(live), live.shares if live.named else {})
 
 
@@ -219,11 +223,16 @@ def page(shown: np.ndarray | None, line: str, shares: dict[str, float]) -> str:
 
 
 def keep(session: Session) -> None:
-    """Make the last frame the picture that all tabs look at, with the screen that is tracked in it."""
+    """Make the last frame the picture that all tabs look at, with the screen that is tracked in it.
+
+    That one is searched for once more: it may have been smoothed, or seen in the frame before.
+    """
     live = session.of(Live)
-    frame, quad = live.frame, live.track.quad
-    if frame is None:
+    if live.last is None:
         raise gr.Error("There is no frame yet; allow the camera first.", print_exception=False)
+    frame, quad = live.last
+    if quad is not None and (found := search(frame).quad) is not None and shift(quad, found) <= MOVES:
+        quad = found
     session.of(Screen).frozen = frame, quad
     path = session.file(f"camera-{next(live.frozen)}.png")
     cv2.imwrite(str(path), frame[..., ::-1])
@@ -232,16 +241,22 @@ def keep(session: Session) -> None:
 
 def choices(session: Session, model: str, method: str) -> tuple[Any, Any]:
     """The models there are, and the methods that are quick enough on this machine, with the time each takes."""
-    quick = [(f"{METHODS[name].title} ({seconds * 1e3:.0f} ms)", name) for name, seconds in measured().items()]
-    live = [choice for choice in session.choices() if choice[1] not in MODELS or MODELS[choice[1]].embedded]
-    return gr.Dropdown(live, value=model), gr.Dropdown(quick, value=method)
+    with _MEASURING:
+        quick = [(f"{METHODS[name].title} ({seconds * 1e3:.0f} ms)", name) for name, seconds in measured().items()]
+    return gr.Dropdown(models(session), value=model), gr.Dropdown(quick, value=method)
+
+
+def models(session: Session) -> list[tuple[str, str]]:
+    """Titles and names of those that need no download, in the middle of a stream."""
+    return [choice for choice in session.choices() if choice[1] not in MODELS or MODELS[choice[1]].embedded]
 
 
 @cache
 def measured() -> dict[str, float]:
-    """Seconds that each method takes for a thumbnail here, those that take too long for a stream left out."""
+    """Seconds that each method takes for a thumbnail here, those that take too long for a stream left out: much longer than
+    Grad-CAM too, as the machine may be busy just now."""
     pixels = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
-    quick = {}
+    taken = {}
     for method in METHODS.values():
         if method.forward > 2 or method.backward > 1 or not method.sane:  # needs no trial
             continue
@@ -250,9 +265,9 @@ def measured() -> dict[str, float]:
             start = time.perf_counter()
             explain(Picture(pixels), load(DEFAULT), method.name)
             seconds.append(time.perf_counter() - start)
-        if min(seconds) <= FAST:
-            quick[method.name] = min(seconds)
-    return quick
+        taken[method.name] = min(seconds)
+    most = max(FAST, SLOWER * taken[QUICK])
+    return {name: seconds for name, seconds in taken.items() if seconds <= most}
 
 
 def show_or_hide(session: Session, event: gr.SelectData) -> None:

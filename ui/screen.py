@@ -15,7 +15,7 @@ from capture import Quad, Search, facts, quad_of, rectify, search
 from explain import Explanation
 from models import UserError
 from models.picture import Picture
-from ui.session import QUIET, Session, fetch, within
+from ui.session import QUIET, SIDE, Session, photograph, within
 
 VIEW = 640  # pixels of the longer side of the photograph as shown
 NEAR = 0.12  # of its width: a tap within this of a corner takes hold of it
@@ -24,6 +24,7 @@ FOUND = "**A screen was found**, and what it shows is explained, upright."
 FROZEN = "**Frozen live.** What the screen in the frame shows is explained, upright."
 HELP = "Wrong corner? Tap near it, then where it belongs."
 BY_HAND = "Tap near a corner, then where it belongs."
+NOTE = "The screen in the photograph is looked at, upright."
 PASSED = "The photograph is explained as it is, with all that is around the screen."
 
 
@@ -58,7 +59,7 @@ class Screen:
             self.path = self.picture = None
             self.use(None)
             self.last = None
-            self.picture = fetch(path)
+            self.picture = photograph(path)
             self.live = self.frozen is not None and np.array_equal(self.frozen[0], self.picture.pixels)
             self.found = Search(self.frozen[1]) if self.live and self.frozen else search(self.picture.pixels)
             self.path = path
@@ -69,25 +70,29 @@ class Screen:
         self.last, self.quad, self.held, self.note = quad or self.last, quad, None, note
 
 
-def seen(session: Session, path: str | None) -> Picture:
-    """What is to be explained of the picture behind a path: the screen in it, upright, or all of it. Raises UserError."""
+@dataclass(frozen=True)
+class Seen(Picture):
+    """`done`: how it was made of what the visitor gave, as JSON allows it: frozen live, the corners of the screen in it."""
+
+    done: dict[str, object] = field(default_factory=dict)
+
+
+def seen(session: Session, path: str | None) -> Seen:
+    """What is to be explained of the picture behind a path: the screen in it, upright, or all of it; at most SIDE pixels on
+    its longer side. Raises UserError."""
     screen = session.of(Screen)
     screen.look(path)
-    picture = screen.picture or fetch(path)
-    if screen.quad is None:
-        return picture
-    return Picture(rectify(picture.pixels, screen.quad), picture.notes)
-
-
-def recorded(session: Session, found: Explanation) -> Explanation:
-    """The explanation with what was done before among its parameters: frozen live, and the corners of a screen rectified."""
-    screen = session.of(Screen)
-    if screen.picture is None:
-        return found
+    picture, quad = screen.picture or photograph(path), screen.quad
     done: dict[str, object] = {"frozen_live": True} if screen.live else {}
-    if screen.quad is not None:
-        done["screen"] = facts(screen.quad, screen.picture.pixels.shape[:2])
-    return replace(found, parameters={**found.parameters, **done})
+    if quad is None:
+        return Seen(within(picture.pixels, SIDE), picture.notes, done)
+    done["screen"] = facts(quad, picture.pixels.shape[:2])
+    return Seen(within(rectify(picture.pixels, quad), SIDE), (*picture.notes, NOTE), done)
+
+
+def recorded(found: Explanation, picture: Seen) -> Explanation:
+    """The explanation of such a picture, with how it was made among its parameters."""
+    return replace(found, parameters={**found.parameters, **picture.done})
 
 
 def build(session: gr.State, picture: Any) -> tuple[gr.State, Callable[[Any], None]]:

@@ -129,11 +129,16 @@ def title(model: str) -> str:
     return MODELS[model].title if model in MODELS else model
 
 
-def fetch(path: str | None) -> Picture:
-    """The picture behind a path, at most SIDE pixels on its longer side. Raises UserError when there is none."""
+def photograph(path: str | None) -> Picture:
+    """The picture behind a path. Raises UserError when there is none."""
     if path is None:
         raise UserError("There is no picture yet; upload, paste or photograph one.")
-    picture = read(path)
+    return read(path)
+
+
+def fetch(path: str | None) -> Picture:
+    """The picture behind a path, at most SIDE pixels on its longer side. Raises UserError when there is none."""
+    picture = photograph(path)
     return Picture(within(picture.pixels, SIDE), picture.notes)
 
 

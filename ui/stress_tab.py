@@ -238,7 +238,7 @@ def _attack(
                 return
             stressed.path, stressed.found = path or "", found
             yield (
-                f"{stopped}{report(found)}{f' {words}' if words.startswith('Tried') else ''}",
+                " ".join([stopped + report(found), *([words] if words.startswith("Tried") else []), *picture.notes]),
                 gr.Button(visible=False),
                 gr.Column(visible=True),
                 *views(found, own, times),
@@ -316,7 +316,7 @@ def wear_out(session: Session, path: str | None, model: str) -> Iterator[tuple[A
                 if superseded():
                     return
                 stopped = "Stopped. "
-            yield f"{stopped}{endured(whole)}", hidden, gr.skip()
+            yield " ".join([stopped + endured(whole), *picture.notes]), hidden, gr.skip()
         except UserError as error:
             gr.Warning(str(error), title="")
             yield f"⚠️ {error}", hidden, gr.skip()

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.scenes import compose, pictures
 from benchmarks.screens import iou
 from capture import Quad, facts, find_screen, lines, quad_of, quads, rectify, search
-from capture.rectify import size_of, warp, without_bars, without_fringes
+from capture.rectify import restored, size_of, warp, without_bars, without_fringes
 from capture.track import PATIENCE, Track
 from models.distortions import DISTORTIONS
 from models.picture import read
@@ -94,7 +94,7 @@ def test_rectifying_undoes_a_known_perspective() -> None:
     to = cv2.getPerspectiveTransform((frame(960, 540) - 0.5).astype(np.float32), (corners - 0.5).astype(np.float32))
     photograph = cv2.warpPerspective(source, to, (1280, 720))
     upright = rectify(photograph, Quad(corners, 1.0))
-    again = cv2.resize(source, upright.shape[1::-1], interpolation=cv2.INTER_AREA)
+    again = restored(cv2.resize(source, upright.shape[1::-1], interpolation=cv2.INTER_AREA))
     smooth = [cv2.GaussianBlur(each, (0, 0), 2).astype(float) for each in (upright, again)]
     assert np.abs(smooth[0] - smooth[1])[8:-8, 8:-8].mean() < 1.5
 
@@ -102,6 +102,49 @@ def test_rectifying_undoes_a_known_perspective() -> None:
 def test_the_whole_frame_is_the_identity() -> None:
     pixels = THUMBNAIL[:360, :640].copy()
     assert np.array_equal(warp(pixels, frame(640, 360), (360, 640)), pixels)
+
+
+def test_light_on_a_screen_is_taken_off() -> None:
+    """A veil over everything and a dim screen are undone but for rounding, and a picture with black and white stays."""
+    plain = restored(THUMBNAIL)
+    assert np.abs(restored(plain).astype(int) - plain).max() <= 2
+    dim = np.rint(40 + 0.55 * plain).astype(np.uint8)
+    assert np.abs(restored(dim).astype(int) - plain).max() <= 3
+    grey = np.full((90, 160, 3), 128, np.uint8)
+    assert restored(grey).max() <= 2.2 * (128 - 70) + 1
+
+
+def test_a_large_photograph_is_averaged_and_not_sampled() -> None:
+    """A fine chequerboard is grey from afar."""
+    board = np.where(np.indices((2160, 3840)).sum(0) % 2, 255, 0).astype(np.uint8)
+    upright = warp(np.repeat(board[..., None], 3, 2), frame(3840, 2160), (540, 960))
+    assert np.abs(upright.astype(int) - 127).max() <= 1
+
+
+@pytest.mark.parametrize(("width", "shape"), [(16, 16 / 9), (12, 4 / 3), (9, 1), (5.0625, 9 / 16)])
+def test_the_shape_between_bars_is_told(width: float, shape: float) -> None:
+    plane = np.column_stack([frame(width, 9, -width / 2, -4.5), np.zeros(4)])
+    seen = plane @ cv2.Rodrigues(np.array([0.2, -0.3, 0.1]))[0].T + (0, 0, 30)
+    corners = seen[:, :2] / seen[:, 2:] * 1300 + (640, 360)
+    assert quads.shape_of(corners, (1280, 720)) == shape
+    assert rectify(np.zeros((720, 1280, 3), np.uint8), Quad(corners, 1.0, shape)).shape[:2] == size_of(corners, shape)
+
+
+def test_what_is_no_photograph_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ValueError, match="not uint8 \\(90, 160\\)"):
+        search(np.zeros((90, 160), np.uint8))
+    with pytest.raises(ValueError, match="A photograph is a uint8 array"):
+        search(np.zeros((90, 160, 4), np.uint8))
+    for shape in ((0, 0, 3), (5, 10_000, 3), (40, 1000, 3)):
+        assert "too small or too narrow" in search(np.zeros(shape, np.uint8)).reason
+
+
+def test_found_corners_can_be_given_back() -> None:
+    """They lie in the photograph, so that one of them can be moved by hand."""
+    for seed in range(12):
+        scene = compose(1000 + seed, THUMBNAILS, PHOTOS)
+        for quad in (found for found in [search(scene.pixels).quad] if found):
+            assert np.array_equal(quad_of(quad.corners, (720, 1280)).corners, quad.corners)
 
 
 def test_size_follows_what_was_photographed() -> None:
@@ -115,6 +158,11 @@ def test_black_bars_are_dropped_and_other_edges_kept() -> None:
     screen[45:405] = cv2.resize(THUMBNAIL, (640, 360))
     inner = without_bars(screen, frame(640, 450))
     assert np.abs(inner - frame(640, 360, 0, 45)).max() < 4
+    screen[430:436, :400] = (230, 20, 20)  # how far it has been played
+    assert np.abs(without_bars(screen, frame(640, 450)) - frame(640, 360, 0, 45)).max() < 4
+    wide = np.full((360, 640, 3), 6, np.uint8)
+    wide[:, 219:421] = cv2.resize(THUMBNAIL[:, 400:800], (202, 360))  # an upright video
+    assert np.abs(without_bars(wide, frame(640, 360)) - frame(202, 360, 219)).max() < 4
     plain = cv2.resize(THUMBNAIL, (640, 360))
     assert np.array_equal(without_bars(plain, frame(640, 360)), frame(640, 360))
     black = np.zeros((90, 160, 3), np.uint8)
@@ -154,7 +202,7 @@ def moved(x: float) -> Quad:
 
 def test_a_trembling_screen_stands_still() -> None:
     rng = np.random.default_rng(0)
-    track, places = Track(), []
+    track, places = Track().follow(moved(0)), []
     for _ in range(60):
         track = track.follow(moved(rng.normal(0, 0.8)))
         places.append(track.quad.corners[0, 0])
@@ -162,22 +210,30 @@ def test_a_trembling_screen_stands_still() -> None:
 
 
 def test_a_moving_screen_is_followed() -> None:
-    track = Track().follow(moved(0))
+    track = Track().follow(moved(0)).follow(moved(0))
     for x in range(0, 100, 5):
         track = track.follow(moved(x))
     assert abs(track.quad.corners[0, 0] - 95) < 8
 
 
 def test_one_wrong_frame_changes_nothing_and_two_do() -> None:
-    track = Track().follow(moved(0)).follow(moved(500))
+    assert Track().follow(moved(0)).quad is None
+    track = Track().follow(moved(0)).follow(moved(0)).follow(moved(500))
     assert track.quad.corners[0, 0] == 0
     assert track.follow(moved(501)).quad.corners[0, 0] == 501
     assert track.follow(moved(0)).quad.corners[0, 0] == 0
 
 
 def test_a_screen_out_of_sight_is_kept_for_a_while() -> None:
-    track = Track().follow(moved(0))
+    track = Track().follow(moved(0)).follow(moved(0))
     for _ in range(PATIENCE):
         track = track.follow(None)
         assert track.quad is not None
     assert track.follow(None).quad is None
+
+
+def test_a_screen_never_seen_again_is_given_up_whatever_else_is_seen() -> None:
+    track = Track().follow(moved(0)).follow(moved(0))
+    for x in range(1, PATIENCE + 2):
+        track = track.follow(moved(500 * x))
+    assert track.quad is None

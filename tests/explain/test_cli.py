@@ -18,11 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import capture
 import models
+import samples
+from benchmarks.scenes import compose, pictures
 from explain import METHODS, explain, render
 from explain.__main__ import COLUMNS, main
 from explain.sanity import trust
 from models import MODELS
+from models.picture import read
 from tests.explain.nets import from_keras, picture
 
 ROOT = Path(__file__).parents[2]
@@ -177,6 +181,36 @@ def test_a_bad_picture_in_a_new_process(folder: Path) -> None:
     assert [json.loads(line)["image"] for line in done.stdout.splitlines()] == ["a.png"]
 
 
+def test_a_screen_in_a_photograph_is_explained_upright(folder: Path, capfd, mobilenet) -> None:
+    """Found, or within the corners given; what is explained is what `capture` makes of them."""
+    thumbnails = [path for path in pictures(samples.ROOT / "thumbnails") if path.suffix == ".jpg"]
+    scene = compose(1005, thumbnails, pictures(samples.ROOT / "photos"))
+    Image.fromarray(scene.pixels).save("screen.png")
+    quad = capture.find_screen(scene.pixels)
+    assert quad is not None
+    corners = ",".join(str(round(number, 1)) for number in quad.corners.ravel())
+    for how in ("auto", corners):
+        assert main(["screen.png", "--rectify", how, "--json"]) == 0
+        facts = json.loads(capfd.readouterr().out)
+        assert facts["parameters"]["screen"]["corners"] == [
+            [round(v, 1) for v in point] for point in quad.corners.tolist()
+        ]
+        upright = capture.rectify(scene.pixels, quad)
+        assert facts["parameters"]["size"] == list(upright.shape[:2])
+        expected = mobilenet.predict(upright, 1)[0]
+        assert facts["top"][0]["label"] == expected.label
+        assert facts["top"][0]["probability"] == pytest.approx(expected.probability, abs=0.02)
+    assert main(["screen.png", "--json"]) == 0
+    assert "screen" not in json.loads(capfd.readouterr().out)["parameters"]
+
+
+def test_where_no_screen_is_found_the_picture_is_explained(folder: Path, cat: Path, capfd) -> None:
+    assert main([str(cat), "--rectify", "auto", "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert "screen" not in json.loads(out)["parameters"]
+    assert capture.search(read(cat).pixels).reason in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -204,6 +238,10 @@ def test_a_bad_picture_in_a_new_process(folder: Path) -> None:
         (("a.png", "--model", "vgg16", "--weights", "w.h5"), "no weights file 'w.h5'"),
         (("a.png", "--frobnicate"), "--frobnicate"),
         (("a.png", "--out"), "--out"),
+        (("a.png", "--rectify", "maybe"), "Give eight numbers"),
+        (("a.png", "--rectify", "1,2,3"), "Give eight numbers"),
+        (("a.png", "--rectify=-9,0,80,0,80,50,0,50"), "must lie in the picture"),
+        (("a.png", "--rectify", "0,0,80,0,40,10,40,50"), "none inside the triangle"),
         (("nope.png",), "no file 'nope.png'"),
         (("bad.jpg", "bad.jpg"), "'bad.jpg' is not a picture"),
         (("no\nsuch.png",), "no such.png"),
