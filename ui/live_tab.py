@@ -107,11 +107,11 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs, open_in_explain: Callab
             gr.HTML("", elem_classes="camera-hint")
             with gr.Row():
                 model = gr.Dropdown(
-                    models(Session()), value=DEFAULT, label="Model", elem_id="live-model", min_width=140
+                    models(Session()), value=DEFAULT, label="Model", elem_id="live-model", min_width=200
                 )
                 method = gr.Dropdown(
                     [(METHODS[QUICK].title, QUICK)], value=QUICK, label="Method", elem_id="live-method",
-                    min_width=140,
+                    min_width=200,
                 )  # fmt: skip
             tracking = gr.Checkbox(
                 True, label="Find the screen", info="Looks at the thumbnail only, upright", elem_id="live-tracking"

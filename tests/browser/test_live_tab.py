@@ -83,6 +83,33 @@ def test_a_frozen_screen_keeps_its_corners(page: Page, scene: tuple[Scene, Path]
     assert np.abs(np.array(parameters["screen"]["corners"]) / 0.75 - made.corners).max() < 16
 
 
+def test_two_viewers_both_keep_moving(visit: Callable) -> None:
+    with visit() as one, visit() as other:
+        for page in (one, other):
+            page.evaluate(
+                """() => {
+                  const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+                  const context = canvas.getContext("2d");
+                  let step = 0;
+                  setInterval(() => {
+                    context.fillStyle = `hsl(${(step += 7)} 80% 50%)`;
+                    context.fillRect(0, 0, 640, 360);
+                  }, 50);
+                  navigator.mediaDevices.getUserMedia = async () => canvas.captureStream(20);
+                }"""
+            )
+            stream(page)
+        for page in (one, other):
+            page.evaluate(
+                """() => {
+                  window.views = new Set();
+                  setInterval(() => window.views.add(document.querySelector("#live-view img").src), 50);
+                }"""
+            )
+        for page in (one, other):
+            page.wait_for_function("() => window.views.size > 5", timeout=30_000)
+
+
 TROUBLES = {
     "NotAllowedError": "The camera was refused. Allow it for this page",
     "NotReadableError": "The camera is busy. Close the other tab or program",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 QUICK = """
 import inspect
@@ -20,6 +22,33 @@ with gr.Blocks() as demo:
     box.update = None
 print(sorted(event.event_name for event in gr.Textbox.EVENTS), len(demo.get_config_file()["components"]))
 """
+
+
+REWRITTEN = """
+import os
+from ui.startup import import_gradio
+import_gradio()
+import numpy as np
+from pathlib import Path
+from gradio.image_utils import save_image
+pixels = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
+first = Path(save_image(pixels, os.getcwd(), "png"))
+loading = first.open("rb")
+begun = loading.read(100)
+assert Path(save_image(pixels, os.getcwd(), "png")) == first
+assert begun + loading.read() == first.read_bytes() and len(first.read_bytes()) > 10_000
+assert first.stat().st_ino != os.fstat(loading.fileno()).st_ino
+print(len(list(first.parent.iterdir())))
+"""
+
+
+def test_a_picture_that_is_being_loaded_is_not_written_over(tmp_path: Path) -> None:
+    """The same picture is put beside it and takes its name."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", REWRITTEN], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_components_work_and_inspect_is_restored() -> None:
