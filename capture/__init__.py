@@ -19,7 +19,7 @@ from capture.rectify import ASPECT, restored, size_of, warp, without_bars, witho
 __all__ = ["ASPECT", "Quad", "Search", "find_screen", "quad_of", "rectify", "search"]
 
 SIDE = 560  # pixels of the longer side at which screens are looked for
-LEAST = 0.5  # confidence of a screen that is worth cropping to
+LEAST = 0.45  # confidence of a screen that is worth cropping to
 LARGEST = 0.97  # of the frame; beyond that a quad is the picture's own border
 SMALLEST = 32  # pixels of a photograph's shorter side
 SLIMMEST = 8  # times the shorter side
@@ -68,7 +68,7 @@ def search(image: np.ndarray, least: float = LEAST) -> Search:
         )
     if min(image.shape[:2]) < SMALLEST or max(image.shape[:2]) > SLIMMEST * min(image.shape[:2]):
         return Search(None, reason="The picture is too small or too narrow to hold a screen.")
-    corners, features, sight = proposals(image)
+    corners, features, sight, small = proposals(image)
     if not len(corners):
         return Search(None, reason="No four straight edges enclose a part of the picture.")
     confidence = evidence.score(features)
@@ -88,9 +88,11 @@ def search(image: np.ndarray, least: float = LEAST) -> Search:
     chosen.sort(key=lambda index: -prominence[index])
     all_quads = [Quad(corners[i], float(confidence[i])) for i in chosen]
     first = all_quads[0]
-    trimmed = without_bars(image, first.corners)
-    if _between(sight[..., outline.AIMED], first.corners / size, trimmed / size) < BAR:
-        first = Quad(trimmed, first.confidence, quads.shape_of(trimmed, size))
+    shape = small.shape[1::-1]
+    outer = first.corners * (np.array(shape) / size)
+    inner = without_bars(small, outer)
+    if inner is not outer and _between(sight[..., outline.AIMED], outer / shape, inner / shape) < BAR:
+        first = Quad(inner * (np.array(size) / shape), first.confidence, quads.shape_of(inner, shape))
     return Search(first, tuple(all_quads[1:]))
 
 
@@ -105,9 +107,9 @@ def _between(seen: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> float:
     return float((weight * seen).sum() / max(weight.sum(), 1))
 
 
-def proposals(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Quads that may be screens: corners (N, 4, 2) in the photograph's pixels, features (N, F) for `evidence.score`, and
-    what `outline.look` saw."""
+def proposals(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Quads that may be screens: corners (N, 4, 2) in the photograph's pixels, features (N, F) for `evidence.score`, what
+    `outline.look` saw, and the photograph at the size at which it was searched."""
     scale = min(1.0, SIDE / max(image.shape[:2]))
     shape = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     small = outline.shrunk(image, shape) if scale < 1 else image
@@ -118,7 +120,7 @@ def proposals(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     inner = quads.area(corners) <= LARGEST * size[0] * size[1]
     corners, sides = corners[inner], sides[inner]
     features = quads.features(found, sight, corners, sides, size) if len(corners) else np.zeros((0, 1), np.float32)
-    return (corners / shape + 0.5).clip(0, 1) * image.shape[1::-1], features, sight
+    return (corners / shape + 0.5).clip(0, 1) * image.shape[1::-1], features, sight, small
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> bool:

@@ -50,7 +50,8 @@ def warp(image: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> np.nd
 
 
 def without_bars(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """The corners moved inwards past black bars on two opposite sides, as a player of another shape leaves them."""
+    """The corners moved inwards past black bars on two opposite sides, as a player of another shape leaves them; the very same
+    array where there are none."""
     height, width = 144, 256
     grey = cv2.cvtColor(warp(image, corners, (height, width)), cv2.COLOR_RGB2GRAY)
     back = np.linalg.inv(homography(corners, (height, width)))
