@@ -16,7 +16,8 @@ WEAKEST = 0.1  # of the strongest fringe
 FAINT = 0.05  # square levels: weaker waves are left alone
 OUT_OF_STEP = 0.35  # of a frequency's power; 0.87 where the colours are a third of a period apart, 0 where they agree
 UNIT = 128.0  # levels: a wave of a logarithm of 0.01 counts as one of 1.28, which it is at middle grey
-VEIL = 70.0  # levels: the most light that is taken off everything, as it lies on a screen
+VEIL = np.uint8(70)  # levels: the most light that is taken off as lying on a screen
+AROUND, LIGHT = (160, 90), (64, 36)  # at which what is dark is looked for, and the light on it, which is smoother
 GAIN = 2.2  # the most that the rest is made brighter
 DARK = 8.0  # levels added to all before the logarithm, below which there is noise more than light
 
@@ -88,14 +89,18 @@ def _bars(levels: np.ndarray, dark: float) -> tuple[int, int]:
 
 
 def restored(image: np.ndarray) -> np.ndarray:
-    """The picture uint8 RGB (H, W, 3) with its darkest at black and its brightest at white, all colours alike, as far as VEIL
-    and GAIN allow: a screen's black shines, a room's light lies on it, and a camera exposes for the room."""
-    small = cv2.resize(image, (160, 90), interpolation=cv2.INTER_AREA)
-    black = min(float(_percentile(small.min(2).ravel(), 1)), VEIL)
-    white = float(_percentile(small.max(2).ravel(), 99))
-    gain = np.clip(255 / max(white - black, 1.0), 1, GAIN)
-    levels = np.clip((np.arange(256) - black) * gain + 0.5, 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(image, levels))
+    """The picture uint8 RGB (H, W, 3) with its darkest at black and its brightest at white, as far as VEIL and GAIN allow.
+
+    A screen's black shines, the light of a room or a lamp lies on it, and a camera exposes for the room. What lies on it is
+    smooth: it is taken to be the darkest that there is around each place in any colour (He et al. 2009), at most VEIL.
+    """
+    small = cv2.resize(image, AROUND, interpolation=cv2.INTER_AREA)
+    dark = cv2.resize(cv2.erode(small.min(2), np.ones((7, 7))), LIGHT, interpolation=cv2.INTER_AREA)
+    veil = np.minimum(cv2.GaussianBlur(cv2.erode(dark, np.ones((5, 5))), (0, 0), 4), VEIL)
+    white = int(_percentile(cv2.subtract(small.max(2), cv2.resize(veil, AROUND)).ravel(), 99))
+    gain = float(np.clip(255 / max(white, 1), 1, GAIN))
+    clear = cv2.subtract(image, cv2.merge([cv2.resize(veil, image.shape[1::-1])] * 3))
+    return np.asarray(cv2.convertScaleAbs(clear, alpha=gain))
 
 
 def without_fringes(image: np.ndarray) -> np.ndarray:
