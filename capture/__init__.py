@@ -19,7 +19,7 @@ from capture.rectify import ASPECT, restored, size_of, warp, without_bars, witho
 __all__ = ["ASPECT", "Quad", "Search", "find_screen", "quad_of", "rectify", "search"]
 
 SIDE = 560  # pixels of the longer side at which screens are looked for
-LEAST = 0.45  # confidence of a screen that is worth cropping to
+LEAST = 0.6  # confidence of a screen that is worth cropping to
 LARGEST = 0.97  # of the frame; beyond that a quad is the picture's own border
 SMALLEST = 32  # pixels of a photograph's shorter side
 SLIMMEST = 8  # times the shorter side
