@@ -48,22 +48,23 @@ class Screen:
     live: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, path: str | None) -> None:
-        """Read and search a photograph, unless it is the one looked at last. Raises UserError.
+    def look(self, path: str | None) -> tuple[Picture, Quad | None, bool]:
+        """Read and search a photograph, unless it is the one looked at last: it, the corners that count, and whether it was
+        frozen live; another event may look at another one right afterwards. Raises UserError.
 
         A frame that was frozen comes back under another path; it is not searched again.
         """
         with self.lock:
-            if path is not None and path == self.path:
-                return
-            self.path = self.picture = None
-            self.use(None)
-            self.last = None
-            self.picture = photograph(path)
-            self.live = self.frozen is not None and np.array_equal(self.frozen[0], self.picture.pixels)
-            self.found = Search(self.frozen[1]) if self.live and self.frozen else search(self.picture.pixels)
-            self.path = path
-            self.use(self.found.quad, f"{FROZEN if self.live else FOUND} {HELP}")
+            if self.picture is None or path != self.path:
+                self.path = self.picture = None
+                self.use(None)
+                self.last = None
+                picture = photograph(path)
+                self.live = self.frozen is not None and np.array_equal(self.frozen[0], picture.pixels)
+                self.found = Search(self.frozen[1]) if self.live and self.frozen else search(picture.pixels)
+                self.path, self.picture = path, picture
+                self.use(self.found.quad, f"{FROZEN if self.live else FOUND} {HELP}")
+            return self.picture, self.quad, self.live
 
     def use(self, quad: Quad | None, note: str = "") -> None:
         """Take these corners, or the photograph as it is."""
@@ -80,10 +81,8 @@ class Seen(Picture):
 def seen(session: Session, path: str | None) -> Seen:
     """What is to be explained of the picture behind a path: the screen in it, upright, or all of it; at most SIDE pixels on
     its longer side. Raises UserError."""
-    screen = session.of(Screen)
-    screen.look(path)
-    picture, quad = screen.picture or photograph(path), screen.quad
-    done: dict[str, object] = {"frozen_live": True} if screen.live else {}
+    picture, quad, live = session.of(Screen).look(path)
+    done: dict[str, object] = {"frozen_live": True} if live else {}
     if quad is None:
         return Seen(within(picture.pixels, SIDE), picture.notes, done)
     done["screen"] = facts(quad, picture.pixels.shape[:2])
