@@ -41,6 +41,9 @@ CONFIDENT, DOUBTFUL = 0.30, 0.20  # the probability from which a class is named,
 BARS = 4
 EMPTY = "Allow the camera and point it at a thumbnail on a screen, or at anything else."
 UNSURE = "Nothing confident in view. Move closer, or hold the camera steadier."
+UNKNOWN = (
+    "Nothing confident in view: the model is not sure what the screen shows. Freeze it to see what it takes it for."
+)
 CONSTRAINTS = {"video": {"facingMode": "environment", "width": {"ideal": 960}, "height": {"ideal": 540}}}
 
 
@@ -105,6 +108,9 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs, open_in_explain: Callab
                 webcam_options=gr.WebcamOptions(mirror=False, constraints=CONSTRAINTS),
             )
             gr.HTML("", elem_classes="camera-hint")
+            freeze = gr.Button("Freeze and explain", variant="primary", elem_id="freeze", interactive=False)
+        with gr.Column(scale=6, min_width=320):
+            view = gr.HTML(page(None, EMPTY, {}), elem_id="live-view", padding=False)
             with gr.Row():
                 model = gr.Dropdown(
                     models(Session()), value=DEFAULT, label="Model", elem_id="live-model", min_width=200
@@ -116,9 +122,6 @@ def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs, open_in_explain: Callab
             tracking = gr.Checkbox(
                 True, label="Find the screen", info="Looks at the thumbnail only, upright", elem_id="live-tracking"
             )
-        with gr.Column(scale=6, min_width=320):
-            view = gr.HTML(page(None, EMPTY, {}), elem_id="live-view", padding=False)
-            freeze = gr.Button("Freeze and explain", variant="primary", elem_id="freeze", interactive=False)
     state = [session, camera, model, method, tracking]
     camera.stream(
         look, state, [view, freeze], stream_every=EVERY, time_limit=TURN, concurrency_id="live",
@@ -196,9 +199,9 @@ def draw(frame: np.ndarray, heatmap: np.ndarray | None, quad: Quad | None) -> np
 def summary(live: Live) -> str:
     """A line on what is seen, and how quickly."""
     rate = (len(live.times) - 1) / max(live.times[-1] - live.times[0], 1e-6) if len(live.times) > 1 else 0.0
-    where = "Screen found" if live.track.quad is not None else "Whole frame"
+    where, doubt = ("Whole frame", UNSURE) if live.track.quad is None else ("Screen found", UNKNOWN)
     speed = f", {rate:.0f} frames a second" if rate else ""
-    return f"{where}{speed}." + ("" if live.named else f" {UNSURE}")
+    return f"{where}{speed}." + ("" if live.named else f" {doubt}")
 
 
 def page(shown: np.ndarray | None, line: str, shares: dict[str, float]) -> str:

@@ -130,6 +130,46 @@ def test_freezing_works_after_a_first_frame_that_failed(session: Session, scene:
     assert button.interactive
 
 
+def test_probabilities_follow_the_frames_slowly() -> None:
+    shares = live_tab.smooth({}, {"cat": 0.9, "dog": 0.1})
+    assert shares == {"cat": 0.9, "dog": 0.1}
+    for frame in range(1, 6):
+        shares = live_tab.smooth(shares, {"dog": 1.0})
+        assert shares["cat"] == pytest.approx(0.9 * (1 - live_tab.SMOOTHING) ** frame)
+        assert shares["dog"] == pytest.approx(1 - 0.9 * (1 - live_tab.SMOOTHING) ** frame)
+
+
+def test_a_class_is_named_once_it_is_confident_and_until_it_is_doubtful(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = session.of(Live)
+    frame = read(ROOT / "photos" / "cat.jpg").pixels
+    grey = np.full((540, 960, 3), 127, np.uint8)
+
+    def stream(pixels: np.ndarray, frames: int) -> list[str]:
+        return [live_tab.see(session, live, pixels, "mobilenet_v2", "grad-cam", tracking=False) for _ in range(frames)]
+
+    monkeypatch.setattr(live_tab, "CONFIDENT", 1.0)
+    assert all("Nothing confident in view" in shown and "<li>" not in shown for shown in stream(frame, 3))
+    monkeypatch.undo()
+    assert all("Nothing confident" not in shown and "tabby" in shown for shown in stream(frame, 2))
+    named = ["<li>" in shown for shown in stream(grey, 12)]
+    assert named == sorted(named, reverse=True)  # lost once, never to and fro
+    assert named[0]
+    assert not named[-1]
+
+
+def test_where_a_screen_is_tracked_nobody_is_told_to_move(
+    session: Session, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_tab, "CONFIDENT", 1.1)
+    live = session.of(Live)
+    shown = [live_tab.see(session, live, scene.pixels, "mobilenet_v2", "grad-cam", tracking=True) for _ in range(4)]
+    assert live_tab.UNSURE in shown[0]
+    assert "Screen found" in shown[-1]
+    assert live_tab.UNKNOWN in shown[-1]
+
+
 def test_no_model_of_the_stream_needs_a_download(session: Session) -> None:
     assert all(MODELS[name].embedded for _, name in live_tab.models(session))
 
