@@ -24,9 +24,7 @@ LARGEST = 0.97  # of the frame; beyond that a quad is the picture's own border
 SMALLEST = 32  # pixels of a photograph's shorter side
 SLIMMEST = 8  # times the shorter side
 OTHERS = 8
-LOOKED_AT = 30  # likely quads of which the likeliest in each place is chosen
 BAR = 0.5  # how probable a part of the screen may be that is cut off as black bars
-CENTRAL = 2.0  # how much being central counts against being large
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Quad:
 
     `corners`: float64 (4, 2), x and y in the photograph's pixels, (0, 0) the outer corner of its first, clockwise from what
     is the top left. `confidence`: how probable it is a screen, a thumbnail on a page or a print, in [0, 1]; 1 for corners set
-    by hand. `aspect`: width / height of what it frames, where that is seen: 16/9 unless black bars were left out.
+    by hand. `aspect`: width / height of what it frames, of the usual ones the one that fits the perspective.
     """
 
     corners: np.ndarray
@@ -72,28 +70,30 @@ def search(image: np.ndarray, least: float = LEAST) -> Search:
     if not len(corners):
         return Search(None, reason="No four straight edges enclose a part of the picture.")
     confidence = evidence.score(features)
-    size = image.shape[1::-1]
-    share = quads.area(corners) / (size[0] * size[1])
-    middle = np.linalg.norm(corners.mean(1) / size - 0.5, axis=1)
-    prominence = np.sqrt(share) * np.exp(-CENTRAL * middle**2) * confidence**2
     good = np.flatnonzero(confidence >= least)
     if not len(good):
         return Search(None, reason=f"No screen is in sight; the likeliest edges are one by {confidence.max():.0%}.")
     chosen: list[int] = []
-    for index in good[np.argsort(-confidence[good], kind="stable")][:LOOKED_AT]:  # of those in one place the likeliest
+    for index in good[np.argsort(-confidence[good], kind="stable")]:  # of those in one place the likeliest
         if all(not _overlap(corners[index], corners[other]) for other in chosen):
             chosen.append(int(index))
         if len(chosen) > OTHERS:
             break
-    chosen.sort(key=lambda index: -prominence[index])
-    all_quads = [Quad(corners[i], float(confidence[i])) for i in chosen]
-    first = all_quads[0]
-    shape = small.shape[1::-1]
-    outer = first.corners * (np.array(shape) / size)
+    size = image.shape[:2]
+    weight = quads.prominence(corners[chosen], size) * confidence[chosen]
+    first, *others = (
+        Quad(corners[index], float(confidence[index]), quads.shape_of(corners[index], size))
+        for index in np.array(chosen)[np.argsort(-weight, kind="stable")]
+    )
+    scale = np.array(small.shape[1::-1]) / size[::-1]
+    outer = first.corners * scale
     inner = without_bars(small, outer)
-    if inner is not outer and _between(sight[..., outline.AIMED], outer / shape, inner / shape) < BAR:
-        first = Quad(inner * (np.array(size) / shape), first.confidence, quads.shape_of(inner, shape))
-    return Search(first, tuple(all_quads[1:]))
+    if inner is not outer:
+        ends = np.stack([outer, inner]) / small.shape[1::-1]
+        if _between(sight[..., outline.AIMED], *ends) < BAR:
+            inner = inner / scale
+            first = Quad(inner, first.confidence, quads.shape_of(inner, size))
+    return Search(first, tuple(others))
 
 
 def _between(seen: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> float:
@@ -142,7 +142,7 @@ def quad_of(corners: Sequence[Sequence[float]] | np.ndarray, size: tuple[int, in
     points = quads.clockwise(points)
     if quads.area(points) < 64 or not quads.convex(points[None])[0]:
         raise ValueError("The four corners must enclose a part of the picture, none inside the triangle of the others.")
-    return Quad(points, 1.0)
+    return Quad(points, 1.0, quads.shape_of(points, size))
 
 
 def rectify(image: np.ndarray, quad: Quad, aspect: float | None = None, *, fringes: bool = False) -> np.ndarray:

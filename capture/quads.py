@@ -15,8 +15,9 @@ COVER = 2.0  # how much an IoU with what is aimed at counts against an edge alon
 SLANT = np.deg2rad(40)  # opposite sides differ by less, whatever the perspective
 EXTENSION = 0.15  # of a side, beyond its corners
 FOCAL = 1.1  # of the picture's longer side: what a phone's camera has, roughly
+CENTRAL = 2.0  # how much being central counts against being large
 TINY = 1e-9
-SHAPES = (16 / 9, 4 / 3, 1.0, 9 / 16)  # of what is shown between black bars
+SHAPES = {16 / 9: 0.5, 4 / 3: 1.0, 2.35: 1.0, 1.0: 1.0, 9 / 16: 1.0}  # of what is shown; how much being off them counts
 
 Index = np.ndarray
 
@@ -128,6 +129,12 @@ def area(corners: np.ndarray) -> np.ndarray:
     return np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2
 
 
+def prominence(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """How large and how central quads (..., 4, 2) are in a picture of `size` (H, W): which of several is meant."""
+    middle = (corners.mean(-2) / size[::-1] - 0.5).astype(np.float64)
+    return np.sqrt(area(corners) / (size[0] * size[1])) * np.exp(-CENTRAL * (middle**2).sum(-1))
+
+
 def _rectangle(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the quads (N, 4, 2) are in the plane they lie in, if a camera of focal length 1 looks along the origin: width by
     height, and how far from right their corners are (the cosine), 0 for rectangles (Zhang & He 2007)."""
@@ -143,9 +150,9 @@ def _rectangle(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shape_of(corners: np.ndarray, size: tuple[int, int]) -> float:
-    """Width by height, of SHAPES, of what lies within the corners (4, 2) in a picture of `size` (width, height)."""
-    aspect, _ = _rectangle((corners - np.array(size) / 2)[None] / (FOCAL * max(size)))
-    return min(SHAPES, key=lambda shape: abs(np.log(aspect[0] / shape)))
+    """Width by height, of SHAPES, of what lies within the corners (4, 2) in a picture of `size` (H, W)."""
+    aspect, _ = _rectangle((corners - np.array(size[::-1]) / 2)[None] / (FOCAL * max(size)))
+    return min(SHAPES, key=lambda shape: SHAPES[shape] * abs(np.log(aspect[0] / shape)))
 
 
 def _places() -> tuple[np.ndarray, int]:

@@ -32,7 +32,7 @@ def homography(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def size_of(corners: np.ndarray, aspect: float = ASPECT) -> tuple[int, int]:
     """Height and width that hold what the source resolves: no side is sampled more coarsely than it was photographed."""
     sides = np.linalg.norm(np.roll(corners, -1, 0) - corners, axis=1)
-    width = max(sides[0], sides[2], aspect * max(sides[1], sides[3]) if aspect >= 1 else 0.0)
+    width = max(sides[0], sides[2], aspect * max(sides[1], sides[3]))
     width = float(np.clip(width, LEAST, MOST * min(1.0, aspect)))
     return max(2, round(width / aspect)), max(2, round(width))
 

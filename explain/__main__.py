@@ -96,7 +96,7 @@ def _run(asked: argparse.Namespace) -> int:
     table = _Table(asked.pictures, methods, GRADES if asked.trust else ())
     for image, stem in zip(asked.pictures, stems(asked.pictures), strict=True):
         try:
-            picture, screen = _rectified(read(image), asked.rectify)
+            picture, screen = _rectified(image, asked.rectify)
         except UserError as error:
             complain(error)
             continue
@@ -133,8 +133,9 @@ def _run(asked: argparse.Namespace) -> int:
     return 2 if complaints else 0
 
 
-def _rectified(picture: Picture, how: str) -> tuple[Picture, dict[str, Any]]:
-    """What lies within the corners of a screen, upright, and the facts of it; the picture itself where there is none."""
+def _rectified(image: str, how: str) -> tuple[Picture, dict[str, Any]]:
+    """What lies within the corners of a screen in a picture, upright, and the facts of it; all of it where there is none."""
+    picture = read(image)
     if how == "off":
         return picture, {}
     size = picture.pixels.shape[:2]
@@ -149,7 +150,7 @@ def _rectified(picture: Picture, how: str) -> tuple[Picture, dict[str, Any]]:
         quad = capture.quad_of(list(zip(numbers[::2], numbers[1::2], strict=True)), size)
     except ValueError as error:
         why = str(error) if str(error).endswith(".") else "Give eight numbers, such as 80,60,560,75,550,370,70,350."
-        raise UserError(f"--rectify takes auto, off or x1,y1,x2,y2,x3,y3,x4,y4. {why}") from error
+        raise UserError(f"{image}: --rectify takes auto, off or x1,y1,x2,y2,x3,y3,x4,y4. {why}") from error
     return Picture(capture.rectify(picture.pixels, quad), picture.notes), capture.facts(quad, size)
 
 

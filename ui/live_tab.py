@@ -39,6 +39,7 @@ QUICK = "grad-cam"
 SMOOTHING = 0.35  # weight of the newest frame in the probabilities shown
 CONFIDENT, DOUBTFUL = 0.30, 0.20  # the probability from which a class is named, and under which it no longer is
 BARS = 4
+PAUSE = 5.0  # seconds without a frame after which what was seen before counts no more
 EMPTY = "Allow the camera and point it at a thumbnail on a screen, or at anything else."
 UNSURE = "Nothing confident in view. Move closer, or hold the camera steadier."
 UNKNOWN = (
@@ -52,17 +53,27 @@ class Live:
     """What the tab remembers of one visitor's stream: the screen, the smoothed probabilities, and `last`, the frame shown last
     with where the screen was thought to be in it.
 
-    `frozen` counts the frames kept, `looks` those in which a screen was tracked.
+    `model`: whose probabilities they are. `frozen` counts the frames kept, `looks` those in which a screen was tracked.
     """
 
     track: Track = field(default_factory=Track)
     last: tuple[np.ndarray, Quad | None] | None = None
+    model: str = ""
     shares: dict[str, float] = field(default_factory=dict)
     named: bool = False
     times: deque[float] = field(default_factory=lambda: deque(maxlen=12))
     frozen: Iterator[int] = field(default_factory=itertools.count)
     looks: Iterator[int] = field(default_factory=itertools.count)
     hidden: bool = False
+
+    def begin(self, model: str) -> None:
+        """Forget what no longer counts before the next frame: another model's probabilities, and all after a pause."""
+        paused = bool(self.times) and time.monotonic() - self.times[-1] > PAUSE
+        if paused:
+            self.track = Track()
+            self.times.clear()
+        if paused or model != self.model:
+            self.model, self.shares, self.named = model, {}, False
 
 
 class Turns:
@@ -149,6 +160,7 @@ def look(session: Session, frame: np.ndarray | None, model: str, method: str, tr
 def see(session: Session, live: Live, frame: np.ndarray, model: str, method: str, tracking: bool) -> str:
     """The frame with its heatmap, the screen's outline and the smoothed probabilities, as HTML."""
     pixels = within(read(frame).pixels, FRAME)
+    live.begin(model)
     if not tracking:
         live.track = Track()
     elif live.track.quad is None or next(live.looks) % LOOK == 0:

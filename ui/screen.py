@@ -28,49 +28,6 @@ NOTE = "The screen in the photograph is looked at, upright."
 PASSED = "The photograph is explained as it is, with all that is around the screen."
 
 
-@dataclass
-class Screen:
-    """The photograph that a visitor gave last, what was found in it, and which corners count.
-
-    `quad` None: the photograph as it is. `last`: what one click brings back. `held`: the corner that was tapped. `frozen`: the
-    pixels of the frame that was taken from the camera's stream last, and the screen that was tracked in it. `live`: whether
-    the photograph is that frame.
-    """
-
-    path: str | None = None
-    picture: Picture | None = None
-    found: Search = field(default_factory=lambda: Search(None))
-    quad: Quad | None = None
-    last: Quad | None = None
-    held: int | None = None
-    note: str = ""
-    frozen: tuple[np.ndarray, Quad | None] | None = None
-    live: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def look(self, path: str | None) -> tuple[Picture, Quad | None, bool]:
-        """Read and search a photograph, unless it is the one looked at last: it, the corners that count, and whether it was
-        frozen live; another event may look at another one right afterwards. Raises UserError.
-
-        A frame that was frozen comes back under another path; it is not searched again.
-        """
-        with self.lock:
-            if self.picture is None or path != self.path:
-                self.path = self.picture = None
-                self.use(None)
-                self.last = None
-                picture = photograph(path)
-                self.live = self.frozen is not None and np.array_equal(self.frozen[0], picture.pixels)
-                self.found = Search(self.frozen[1]) if self.live and self.frozen else search(picture.pixels)
-                self.path, self.picture = path, picture
-                self.use(self.found.quad, f"{FROZEN if self.live else FOUND} {HELP}")
-            return self.picture, self.quad, self.live
-
-    def use(self, quad: Quad | None, note: str = "") -> None:
-        """Take these corners, or the photograph as it is."""
-        self.last, self.quad, self.held, self.note = quad or self.last, quad, None, note
-
-
 @dataclass(frozen=True)
 class Seen(Picture):
     """`done`: how it was made of what the visitor gave, as JSON allows it: frozen live, the corners of the screen in it."""
@@ -78,15 +35,69 @@ class Seen(Picture):
     done: dict[str, object] = field(default_factory=dict)
 
 
-def seen(session: Session, path: str | None) -> Seen:
-    """What is to be explained of the picture behind a path: the screen in it, upright, or all of it; at most SIDE pixels on
-    its longer side. Raises UserError."""
-    picture, quad, live = session.of(Screen).look(path)
+@dataclass
+class Screen:
+    """The photograph that a visitor gave last, what was found in it, and which corners count.
+
+    `size`: its height and width. `view`: the photograph as shown, and `seen`: what is to be explained of it, None until it is
+    asked for; both small, as a server keeps them for every visitor. `quad` None: the photograph as it is. `last`: what one
+    click brings back. `held`: the corner that was tapped. `frozen`: the pixels of the frame that was taken from the camera's
+    stream last, and the screen that was tracked in it. `live`: whether the photograph is that frame.
+    """
+
+    path: str | None = None
+    size: tuple[int, int] = (0, 0)
+    view: np.ndarray | None = None
+    seen: Seen | None = None
+    found: Search = field(default_factory=lambda: Search(None))
+    quad: Quad | None = None
+    last: Quad | None = None
+    held: int | None = None
+    note: str = ""
+    frozen: tuple[np.ndarray, Quad | None] | None = None
+    live: bool = False
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def look(self, path: str | None) -> Seen:
+        """What is to be explained of a photograph, which is searched unless it is the one looked at last; another event may
+        look at another one right afterwards. Raises UserError.
+
+        A frame that was frozen comes back under another path; it is not searched again.
+        """
+        with self.lock:
+            if self.seen is not None and path == self.path:
+                return self.seen
+            known = self.view is not None and path == self.path
+            if not known:
+                self.path = self.view = self.seen = self.last = self.quad = None
+            picture = photograph(path)
+            if not known:
+                frozen, pixels = self.frozen, picture.pixels
+                self.live = frozen is not None and np.array_equal(frozen[0], pixels)
+                self.found = Search(frozen[1]) if self.live and frozen else search(pixels)
+                self.path, self.size, self.view = path, (pixels.shape[0], pixels.shape[1]), within(pixels, VIEW)
+                self.use(self.found.quad, f"{FROZEN if self.live else FOUND} {HELP}")
+            self.seen = prepared(picture, self.quad, self.live)
+            return self.seen
+
+    def use(self, quad: Quad | None, note: str = "") -> None:
+        """Take these corners, or the photograph as it is."""
+        with self.lock:
+            self.last, self.quad, self.held, self.note, self.seen = quad or self.last, quad, None, note, None
+
+
+def prepared(picture: Picture, quad: Quad | None, live: bool) -> Seen:
+    """The screen in a photograph, or all of it; at most SIDE pixels on its longer side."""
     done: dict[str, object] = {"frozen_live": True} if live else {}
     if quad is None:
         return Seen(within(picture.pixels, SIDE), picture.notes, done)
     done["screen"] = facts(quad, picture.pixels.shape[:2])
     return Seen(within(rectify(picture.pixels, quad), SIDE), (*picture.notes, NOTE), done)
+
+
+def seen(session: Session, path: str | None) -> Seen:
+    """What is to be explained of the picture behind a path. Raises UserError."""
+    return session.of(Screen).look(path)
 
 
 def recorded(found: Explanation, picture: Seen) -> Explanation:
@@ -132,24 +143,25 @@ def show(session: Session, path: str | None) -> tuple[Any, ...]:
     hidden = gr.Column(visible=False), "", None, None, gr.skip(), gr.Button(visible=False)
     if path is None:
         return hidden
-    try:
-        picture = seen(session, path)
-    except UserError:  # the run says so
-        return hidden
-    if screen.last is None or screen.picture is None:
-        return *hidden[:-1], gr.Button(visible=True)
-    drawn = draw(screen.picture.pixels, screen.quad or screen.last, screen.found.others, screen.held)
-    words = "Use the photograph as it is" if screen.quad else "Use the screen in it"
-    return (
-        gr.Column(visible=True), screen.note, drawn, within(picture.pixels, VIEW), gr.Button(words),
-        gr.Button(visible=False),
-    )  # fmt: skip
+    with screen.lock:
+        try:
+            picture = screen.look(path)
+        except UserError:  # the run says so
+            return hidden
+        if screen.last is None or screen.view is None:
+            return *hidden[:-1], gr.Button(visible=True)
+        drawn = draw(screen.view, screen.size, screen.quad or screen.last, screen.found.others, screen.held)
+        words = "Use the photograph as it is" if screen.quad else "Use the screen in it"
+        return (
+            gr.Column(visible=True), screen.note, drawn, within(picture.pixels, VIEW), gr.Button(words),
+            gr.Button(visible=False),
+        )  # fmt: skip
 
 
-def draw(pixels: np.ndarray, quad: Quad, others: tuple[Quad, ...], held: int | None) -> np.ndarray:
-    """The photograph at the size it is shown, with the outline and its corners."""
-    result = within(pixels, VIEW).copy()
-    scale = result.shape[1] / pixels.shape[1]
+def draw(view: np.ndarray, size: tuple[int, int], quad: Quad, others: tuple[Quad, ...], held: int | None) -> np.ndarray:
+    """The photograph of that size (H, W) as it is shown, with the outline and its corners."""
+    result = view.copy()
+    scale = view.shape[1] / size[1]
 
     def outline(corners: np.ndarray, colour: tuple[int, int, int], thick: int) -> None:
         points = np.rint(corners * (16 * scale)).astype(np.int32)
@@ -168,21 +180,20 @@ def tap(session: Session, count: int, event: gr.SelectData) -> Any:
     """Take hold of the corner near a tap, put the one held where the tap is, or take another screen that was tapped."""
     screen = session.of(Screen)
     quad = screen.quad or screen.last
-    if quad is None or screen.picture is None:
+    if quad is None or screen.view is None:
         return gr.skip()
-    pixels = screen.picture.pixels
-    place = np.array(event.index, float) * (pixels.shape[1] / within(pixels, VIEW).shape[1])
+    place = np.array(event.index, float) * (screen.size[1] / screen.view.shape[1])
     if screen.held is not None:
         corners = quad.corners.copy()
         corners[screen.held] = place
         try:
-            screen.use(quad_of(corners, pixels.shape[:2]), f"The corner was moved. {BY_HAND}")
+            screen.use(quad_of(corners, screen.size), f"The corner was moved. {BY_HAND}")
         except ValueError as error:
             screen.held, screen.note = None, f"⚠️ {error}"
             return gr.skip()
         return count + 1
     away = np.linalg.norm(quad.corners - place, axis=1)
-    if away.min() <= NEAR * pixels.shape[1]:
+    if away.min() <= NEAR * screen.size[1]:
         screen.held, screen.note = int(away.argmin()), "Now tap where this corner belongs."
         return gr.skip()
     for other in screen.found.others:
@@ -197,15 +208,16 @@ def tap(session: Session, count: int, event: gr.SelectData) -> Any:
 def switch(session: Session, count: int) -> int:
     """From the screen to the photograph as it is, or back."""
     screen = session.of(Screen)
-    screen.use(*((None, PASSED) if screen.quad else (screen.last, f"{FROZEN if screen.live else FOUND} {HELP}")))
+    found = f"{FROZEN if screen.live else FOUND} {HELP}" if screen.last is screen.found.quad else BY_HAND
+    screen.use(*((None, PASSED) if screen.quad else (screen.last, found)))
     return count + 1
 
 
 def begin(session: Session, count: int) -> int:
     """Corners to be moved by hand where nothing was found."""
     screen = session.of(Screen)
-    if screen.picture is not None:
-        height, width = screen.picture.pixels.shape[:2]
+    if screen.view is not None:
+        height, width = screen.size
         inset = [(x * width, y * height) for x, y in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9))]
         screen.use(quad_of(inset, (height, width)), BY_HAND)
     return count + 1

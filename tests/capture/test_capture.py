@@ -142,12 +142,13 @@ def test_a_large_photograph_is_averaged_and_not_sampled() -> None:
     assert np.abs(upright.astype(int) - 127).max() <= 1
 
 
-@pytest.mark.parametrize(("width", "shape"), [(16, 16 / 9), (12, 4 / 3), (9, 1), (5.0625, 9 / 16)])
-def test_the_shape_between_bars_is_told(width: float, shape: float) -> None:
+@pytest.mark.parametrize(("width", "shape"), [(16, 16 / 9), (12, 4 / 3), (9, 1), (5.0625, 9 / 16), (21.5, 2.35)])
+def test_the_shape_of_what_is_shown_is_told(width: float, shape: float) -> None:
     plane = np.column_stack([frame(width, 9, -width / 2, -4.5), np.zeros(4)])
     seen = plane @ cv2.Rodrigues(np.array([0.2, -0.3, 0.1]))[0].T + (0, 0, 30)
     corners = seen[:, :2] / seen[:, 2:] * 1300 + (640, 360)
-    assert quads.shape_of(corners, (1280, 720)) == shape
+    assert quads.shape_of(corners, (720, 1280)) == shape
+    assert quad_of(corners, (720, 1280)).aspect == shape
     assert rectify(np.zeros((720, 1280, 3), np.uint8), Quad(corners, 1.0, shape)).shape[:2] == size_of(corners, shape)
 
 
@@ -172,6 +173,7 @@ def test_size_follows_what_was_photographed() -> None:
     assert size_of(frame(480, 270)) == (270, 480)
     assert size_of(frame(300, 270)) == (270, 480)  # foreshortened: the height still resolves that much
     assert size_of(frame(8000, 4500)) == (1080, 1920)
+    assert size_of(frame(200, 600), 9 / 16) == (600, 338)
 
 
 def test_black_bars_are_dropped_and_other_edges_kept() -> None:

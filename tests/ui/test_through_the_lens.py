@@ -16,7 +16,7 @@ from benchmarks.scenes import Scene, compose, pictures
 from benchmarks.screens import iou
 from capture import quad_of, rectify, search
 from explain import METHODS
-from models import MODELS
+from models import MODELS, load
 from models.picture import read
 from samples import ROOT
 from ui import explain_tab, live_tab, screen
@@ -53,6 +53,17 @@ def test_the_corners_of_a_large_photograph_are_its_own(session: Session, scene: 
     assert quad is not None
     assert np.array_equal(seen.pixels, within(rectify(large, quad), SIDE))
     assert screen.NOTE in seen.notes
+
+
+def test_a_large_photograph_is_not_kept(session: Session, scene: Scene, tmp_path: Path) -> None:
+    path = write(tmp_path / "large.png", cv2.resize(scene.pixels, (2560, 1440)))
+    one = screen.seen(session, path)
+    state = session.of(Screen)
+    assert state.view is not None
+    assert state.view.size <= 640 * 360 * 3
+    assert screen.seen(session, path) is one  # nor is it read or searched again
+    state.use(None)
+    assert screen.seen(session, path).pixels.shape == (720, 1280, 3)
 
 
 def test_a_photograph_without_a_screen_is_passed_on(session: Session) -> None:
@@ -170,6 +181,27 @@ def test_where_a_screen_is_tracked_nobody_is_told_to_move(
     assert live_tab.UNKNOWN in shown[-1]
 
 
+def test_what_another_model_saw_or_was_seen_before_a_pause_is_forgotten(
+    session: Session, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = session.of(Live)
+    cat, coffee = (read(ROOT / "photos" / name).pixels for name in ("cat.jpg", "coffee.jpg"))
+
+    def shown(pixels: np.ndarray, model: str = "mobilenet_v2") -> str:
+        return live_tab.see(session, live, pixels, model, "grad-cam", tracking=True)
+
+    for _ in range(3):
+        assert "tabby" in shown(cat)
+    assert "tabby" not in shown(cat, "practice_channels")
+    for _ in range(4):
+        shown(scene.pixels)
+    assert live.track.quad is not None
+    monkeypatch.setattr(live_tab, "PAUSE", 0.0)
+    after = shown(coffee)
+    assert "Whole frame." in after
+    assert live.shares == {p.label: p.probability for p in load("mobilenet_v2").predict(coffee)}
+
+
 def test_no_model_of_the_stream_needs_a_download(session: Session) -> None:
     assert all(MODELS[name].embedded for _, name in live_tab.models(session))
 
@@ -199,3 +231,25 @@ def test_a_tapped_corner_goes_where_the_next_tap_is(session: Session, scene: Sce
     screen.tap(session, 1, tap(index=[630, 355]))  # onto another corner: no quad any more
     assert state.quad.corners[0].tolist() == [200, 100]
     assert state.note.startswith("⚠️")
+
+
+def test_a_moved_corner_keeps_the_shape_that_is_shown(session: Session) -> None:
+    screen.seen(session, str(ROOT / "photos" / "cat.jpg"))
+    state = session.of(Screen)
+    state.use(quad_of([(10, 10), (330, 10), (330, 250), (10, 250)], state.size))
+    before = screen.seen(session, state.path).pixels.shape
+    tap = partial(SimpleNamespace, value=None)
+    screen.tap(session, 0, tap(index=[10, 10]))
+    screen.tap(session, 0, tap(index=[12, 11]))
+    after = screen.seen(session, state.path).pixels.shape
+    assert before == (240, 320, 3)
+    assert after[1] / after[0] == pytest.approx(4 / 3, abs=0.01)
+
+
+def test_corners_marked_by_hand_are_not_called_found(session: Session) -> None:
+    screen.seen(session, str(ROOT / "photos" / "cat.jpg"))
+    screen.begin(session, 0)
+    screen.switch(session, 1)
+    assert session.of(Screen).note == screen.PASSED
+    screen.switch(session, 2)
+    assert session.of(Screen).note == screen.BY_HAND
