@@ -181,10 +181,11 @@ def _variant(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _positive(number: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Features of a scene's quads, and how right each is. On a page only the thumbnail aimed at is: it is to be preferred."""
+    """Features of a scene's quads, and how right each is: how well it fits any of the thumbnails in sight."""
     scene = compose(EVIDENCE_SEED + number, thumbnails, backgrounds, _frame(number, EVIDENCE_SCENES[0]))
     corners, features, *_ = proposals(scene.pixels)
-    overlap = np.array([iou(quad, scene.corners) for quad in corners])
+    there = [scene.corners, *scene.others]
+    overlap = np.array([max(iou(quad, each) for each in there) for quad in corners])
     return features, np.clip((overlap - GOOD[0]) / (GOOD[1] - GOOD[0]), 0, 1)
 
 

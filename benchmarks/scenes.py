@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from capture.quads import area, prominence
 from models.distortions import DISTORTIONS
 from models.picture import read
 
@@ -22,7 +23,10 @@ WIDE, UPRIGHT = (1280, 720), ((720, 1280), (960, 1280))  # width and height of a
 KINDS = {"device": 0.4, "player": 0.15, "page": 0.3, "print": 0.15}  # and how often
 THUMBNAIL = (-8.0, -4.5, 8.0, 4.5)  # in the plane
 SEEN = 8.0  # levels of difference that can be seen
-AREA = (0.10, 1.0)  # of the frame; what does not fit at its angle is smaller
+CLEAR = 1.1  # times by which the thumbnail aimed at is more prominent than any other on its page
+AREA = (0.10, 1.0)  # of the frame, of a thumbnail; what does not fit at its angle is smaller
+WHOLE = (0.6, 1.0)  # of the frame, of a page that is photographed as a whole
+SMALLEST = 0.05  # of the frame: a thumbnail on such a page
 TILT, ROLL = 35.0, 30.0  # degrees
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -46,10 +50,13 @@ class Scene:
 
 @dataclass
 class _Plane:
-    """Rectangles of light and of matter to be painted in order; the thumbnail lies at THUMBNAIL."""
+    """Rectangles of light and of matter to be painted in order. `thumbnails`: where they are; `framed`: what the camera is
+    pointed at, and `area` how much of the frame that may take."""
 
     panels: list[tuple[Box, np.ndarray | tuple[float, ...], float, bool]] = field(default_factory=list)
-    others: list[Box] = field(default_factory=list)
+    thumbnails: tuple[Box, ...] = (THUMBNAIL,)
+    framed: Box = THUMBNAIL
+    area: tuple[float, float] = AREA
 
     def paint(self, box: Box, what: np.ndarray | tuple[float, ...], radius: float = 0.0, shines: bool = False) -> None:
         self.panels.append((box, what, radius, shines))
@@ -63,22 +70,29 @@ def pictures(folder: Path) -> list[Path]:
 def compose(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path], size: tuple[int, int] = WIDE) -> Scene:
     """The scene of that seed in a frame of `size` (width, height), equal for equal arguments.
 
-    One in which nobody could see where the thumbnail ends, such as black on a black page, is drawn again.
+    One in which nobody could see where the thumbnail ends, such as black on a black page, or which of several is aimed at, is
+    drawn again.
     """
+    kind = ""
     for attempt in itertools.count():
         rng = np.random.default_rng([seed, attempt])
-        kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+        drawn = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+        kind = kind or drawn
         chosen = [thumbnails[i] for i in rng.integers(len(thumbnails), size=12)]
         plane = _PLANES[kind](rng, chosen)
-        homography = _camera(rng, size, central=kind == "page")
+        homography = _camera(rng, size, plane, central=kind == "page")
         room = backgrounds[int(rng.integers(len(backgrounds)))]
+        there = np.array([_project(homography, _corners(box)) for box in plane.thumbnails])
+        whole = np.flatnonzero(((there >= 0) & (there <= size)).all((1, 2)))
+        weight = prominence(there[whole], size[::-1])
+        order = np.argsort(-weight)
+        if not len(whole) or (len(whole) > 1 and weight[order[0]] < CLEAR * weight[order[1]]):
+            continue
+        aimed, *others = whole[order]
         light, lit = _shine(rng, plane, homography, kind, room, size)
-        corners = _project(homography, _corners(THUMBNAIL))
-        if _visible(light, corners):
+        if area(there[aimed]) >= SMALLEST * size[0] * size[1] and _visible(light, there[aimed]):
             break
-    others = np.array([_project(homography, _corners(box)) for box in plane.others]).reshape(-1, 4, 2)
-    seen = ((others >= 0) & (others <= size)).all((1, 2))
-    return Scene(_photograph(rng, light, lit), corners, others[seen], kind, chosen[0])
+    return Scene(_photograph(rng, light, lit), there[aimed], there[others], kind, chosen[aimed % len(chosen)])
 
 
 def _shine(
@@ -145,12 +159,16 @@ def _page(rng: Rng, chosen: list[Path]) -> _Plane:
     ink = (225.0,) * 3 if dark else (30.0,) * 3
     radius = rng.choice([0.0, rng.uniform(0.1, 0.7)])
     boxes: list[Box] = [THUMBNAIL]
-    if rng.random() < 0.6:
-        wide, tall = 16 + rng.uniform(0.6, 2), 9 + rng.uniform(3, 6)
-        page = (-1.5 * wide - 1, -1.5 * tall, 1.5 * wide + 1, 1.5 * tall)
+    if rng.random() < 0.7:
+        wide, tall = 16 + rng.uniform(0.6, 2), 9 + rng.uniform(1, 6)
+        whole = rng.random() < 0.7
+        left, right, above, below = rng.integers(0, 2 if whole else 3, 4)  # columns and rows beside the first
+        page = (-(left + 0.5) * wide - 1, -(above + 0.5) * tall, (right + 0.5) * wide + 1, (below + 0.5) * tall)
+        if whole:
+            plane.framed, plane.area = page, WHOLE
         boxes += [
             (x * wide - 8, y * tall - 4.5, x * wide + 8, y * tall + 4.5)
-            for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)
+            for x in range(-left, right + 1) for y in range(-above, below + 1) if (x, y) != (0, 0)
         ]  # fmt: skip
     else:
         page = (-9.5, -6.5, 18.0, 12.0)
@@ -158,8 +176,8 @@ def _page(rng: Rng, chosen: list[Path]) -> _Plane:
     if rng.random() < 0.5:
         _body(plane, rng, page)
     plane.paint(page, paper, shines=True)
-    plane.others = boxes[1:]
-    for box, path in zip(boxes, chosen, strict=False):
+    plane.thumbnails = tuple(boxes)
+    for box, path in zip(boxes, itertools.cycle(chosen), strict=False):
         width, height = box[2] - box[0], box[3] - box[1]
         for line in range(rng.integers(1, 4)):
             top = box[3] + 0.08 * height * (1 + line)
@@ -197,9 +215,10 @@ def _body(plane: _Plane, rng: Rng, screen: Box) -> None:
     plane.paint((left - side, top - side, right + side, bottom + chin), colour, rng.uniform(0, 1) * side)
 
 
-def _camera(rng: Rng, size: tuple[int, int], central: bool) -> np.ndarray:
+def _camera(rng: Rng, size: tuple[int, int], plane: _Plane, central: bool) -> np.ndarray:
     """Plane -> pixels (3, 3): a phone's camera at an angle, as near as the area drawn asks and the frame allows."""
-    area = math.exp(rng.uniform(math.log(AREA[0]), math.log(AREA[1])))
+    least, most = plane.area
+    share = math.exp(rng.uniform(math.log(least), math.log(most)))
     focal = rng.uniform(0.8, 1.4) * max(size)
     roll = rng.uniform(-ROLL, ROLL) if rng.random() < 0.5 else float(np.clip(rng.normal(0, 5), -ROLL, ROLL))
     pitch, yaw = rng.normal(0, TILT / 2.5, 2).clip(-TILT, TILT)
@@ -211,16 +230,16 @@ def _camera(rng: Rng, size: tuple[int, int], central: bool) -> np.ndarray:
         pose = np.column_stack([turn[:, :2], (0, 0, distance)])
         return np.diag([focal, focal, 1]) @ pose
 
-    box, (width, height) = _corners(THUMBNAIL), size
+    box, (width, height) = _corners(plane.framed), size
     distance = 30.0
     for _ in range(4):
         seen = _project(view(distance), box)
         extent = np.ptp(seen, 0)
         nearest = max((extent / (width - 4, height - 4)).max(), 1e-6)
-        distance *= max(math.sqrt(cv2.contourArea(seen.astype(np.float32)) / (area * width * height)), nearest)
+        distance *= max(math.sqrt(cv2.contourArea(seen.astype(np.float32)) / (share * width * height)), nearest)
     seen = _project(view(distance), box)
     room = np.maximum((width - 2, height - 2) - np.ptp(seen, 0), 2)
-    place = np.clip(rng.normal(0.5, 0.08, 2), 0, 1) if central else rng.uniform(0, 1, 2)
+    place = np.clip(rng.normal(0.5, 0.2, 2), 0, 1) if central else rng.uniform(0, 1, 2)
     shift = 1 + place * (room - 1) - seen.min(0)
     return np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]]) @ view(distance)
 

@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.scenes import KINDS, UPRIGHT, WIDE, Scene, compose, pictures
 from capture import LEAST, rectify, search
+from capture.quads import LEAST_SIDE
 from models import DEFAULT, load
 from models.embeddings import embed
 from models.engine import keep_freed_memory
@@ -31,6 +32,8 @@ from models.picture import read
 from models.train import Settings
 from models.train import fit as fit_head
 from samples import ROOT
+
+GOOD = 0.9  # IoU
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -42,21 +45,31 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found in one scene; corner errors in pixels, infinite where nothing was."""
+    """What was found in one scene; corner errors in pixels, infinite where nothing was.
+
+    `others`: further thumbnails as large as are looked for; how many of them were offered; how much else was.
+    """
 
     kind: str
     overlap: float
     corner: float
     found: bool
+    others: tuple[int, int, int]
 
 
 def measure(scene: Scene) -> Outcome:
     """Search one scene."""
-    quad = search(scene.pixels).quad
-    if quad is None:
-        return Outcome(scene.kind, 0.0, float("inf"), False)
-    away = np.linalg.norm(quad.corners - scene.corners, axis=1)
-    return Outcome(scene.kind, iou(quad.corners, scene.corners), float(away.max()), True)
+    found = search(scene.pixels)
+    least = LEAST_SIDE * min(scene.pixels.shape[:2])
+    large = [each for each in scene.others if np.linalg.norm(each - np.roll(each, -1, 0), axis=1).min() >= least]
+    if found.quad is None:
+        return Outcome(scene.kind, 0.0, float("inf"), False, (len(large), 0, 0))
+    offered = [found.quad, *found.others]
+    right = sum(any(iou(quad.corners, each) > GOOD for quad in offered) for each in large)
+    wrong = sum(all(iou(quad.corners, each) <= GOOD for each in (scene.corners, *scene.others)) for quad in offered[1:])
+    away = np.linalg.norm(found.quad.corners - scene.corners, axis=1)
+    overlap = iou(found.quad.corners, scene.corners)
+    return Outcome(scene.kind, overlap, float(away.max()), True, (len(large), right, wrong))
 
 
 def _scene_outcome(
@@ -77,8 +90,12 @@ def table(outcomes: Sequence[Outcome]) -> str:
             overlaps = np.array([o.overlap for o in chosen])
             rows.append(
                 f"| {kind} | {len(chosen)} | {100 * np.mean([o.found for o in chosen]):.1f} | {np.median(overlaps):.3f} "
-                f"| {100 * (overlaps > 0.9).mean():.1f} | {np.median([o.corner for o in chosen]):.1f} |"
+                f"| {100 * (overlaps > GOOD).mean():.1f} | {np.median([o.corner for o in chosen]):.1f} |"
             )
+    there, right, wrong = np.sum([o.others for o in outcomes], axis=0)
+    rows.append(
+        f"further thumbnails on the pages: {right} of {there} offered ({right / max(there, 1):.1%}), and {wrong} other quads"
+    )
     return "\n".join(rows)
 
 

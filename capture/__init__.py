@@ -80,7 +80,7 @@ def search(image: np.ndarray, least: float = LEAST) -> Search:
         if len(chosen) > OTHERS:
             break
     size = image.shape[:2]
-    weight = quads.prominence(corners[chosen], size) * confidence[chosen]
+    weight = quads.prominence(corners[chosen], size)
     first, *others = (
         Quad(corners[index], float(confidence[index]), quads.shape_of(corners[index], size))
         for index in np.array(chosen)[np.argsort(-weight, kind="stable")]
@@ -90,7 +90,7 @@ def search(image: np.ndarray, least: float = LEAST) -> Search:
     inner = without_bars(small, outer)
     if inner is not outer:
         ends = np.stack([outer, inner]) / small.shape[1::-1]
-        if _between(sight[..., outline.AIMED], *ends) < BAR:
+        if _between(sight[..., outline.ANY], *ends) < BAR:
             inner = inner / scale
             first = Quad(inner, first.confidence, quads.shape_of(inner, size))
     return Search(first, tuple(others))
@@ -116,7 +116,7 @@ def proposals(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
     size = small.shape[:2]
     sight = outline.look(small)
     found = lines.find(small, sight[..., outline.EDGE])
-    corners, sides = quads.candidates(found, sight[..., outline.AIMED], size)
+    corners, sides = quads.candidates(found, outline.places(sight), size)
     inner = quads.area(corners) <= LARGEST * size[0] * size[1]
     corners, sides = corners[inner], sides[inner]
     features = quads.features(found, sight, corners, sides, size) if len(corners) else np.zeros((0, 1), np.float32)

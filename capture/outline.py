@@ -15,6 +15,8 @@ import numpy as np
 WEIGHTS = Path(__file__).with_name("outline.tflite")
 SIZE = (256, 144)  # width and height of what it looks at, whatever the picture's shape; of an upright one, turned
 AIMED, ANY, EDGE = range(3)  # the one aimed at, any at all, the sides of any
+LEAST = 12  # cells of one that is seen beside others
+MOST = 9
 
 _lock = threading.Lock()  # a network of OpenCV's holds what it calculates
 
@@ -41,6 +43,19 @@ def upright(image: np.ndarray) -> bool:
 def turn(image: np.ndarray) -> np.ndarray:
     """With rows and columns changed."""
     return np.ascontiguousarray(image.transpose(1, 0, 2))
+
+
+def places(sight: np.ndarray) -> list[np.ndarray]:
+    """Where screens and thumbnails may be of what `look` saw (h, w, 3): maps (h, w), that of the one aimed at first, then
+    those of each where there are several, the larger first."""
+    aimed, any_at_all, edge = cv2.split(sight)
+    apart = ((any_at_all > 0.5) & (edge < 0.5)).astype(np.uint8)
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(apart, connectivity=4)
+    sizes = facts[1:, cv2.CC_STAT_AREA]
+    large = [label + 1 for label in np.argsort(-sizes, kind="stable")[:MOST] if sizes[label] >= LEAST]
+    if len(large) < 2:
+        return [aimed]
+    return [aimed, *(any_at_all * cv2.dilate((labels == label).astype(np.uint8), np.ones((3, 3))) for label in large)]
 
 
 def look(image: np.ndarray) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from capture.lines import UNEXPECTED, Lines
 from capture.outline import AIMED, ANY
 
-CANDIDATES = 300  # quads that are looked at closely
+CANDIDATES = (300, 60)  # quads that are looked at closely: for what is aimed at, and for each other place
 LEAST_SIDE = 0.15  # of the picture's shorter side: what is nearer to its opposite is no screen
 LEAST_SUPPORT = 0.03  # of the weakest side
 COVER = 2.0  # how much an IoU with what is aimed at counts against an edge along all of a side
@@ -22,8 +24,9 @@ SHAPES = {16 / 9: 0.5, 4 / 3: 1.0, 2.35: 1.0, 1.0: 1.0, 9 / 16: 1.0}  # of what 
 Index = np.ndarray
 
 
-def candidates(lines: Lines, aimed: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Quads whose sides have the most edge along them.
+def candidates(lines: Lines, places: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Quads whose sides have the most edge along them, for each of the `places` (h, w) that they may cover, the first of which
+    is looked at most closely.
 
     Returns their corners (N, 4, 2), x and y from the picture's middle, clockwise from the top left, and their sides
     (N, 4) as indices of lines: top, right, bottom, left. `size`: (H, W).
@@ -58,19 +61,41 @@ def candidates(lines: Lines, aimed: np.ndarray, size: tuple[int, int]) -> tuple[
     )
     weakest = np.minimum(pairs[0].min(0), pairs[1].min(0).T)  # (pairs of Y, pairs of X)
     total = pairs[0].sum(0) + pairs[1].sum(0).T + weakest
-    y = lines.distance[level] / lines.normal[level, 1] / size[0] + 0.5
-    x = lines.distance[upright] / lines.normal[upright, 0] / size[1] + 0.5
-    total += COVER * _cover(aimed, np.stack([y[top], y[bottom]]), np.stack([x[left], x[right]]))
-    total[weakest < LEAST_SUPPORT] = 0
-    count = min(CANDIDATES, int(np.count_nonzero(total)))
-    best = np.argpartition(-total, count - 1, axis=None)[:count] if count else np.zeros(0, np.intp)
-    y, x = np.unravel_index(best, total.shape)
-    t, b, le, r = top[y], bottom[y], left[x], right[x]
+    some = weakest >= LEAST_SUPPORT
+    total *= some
+    most = int(np.count_nonzero(some))
+    best: list[np.ndarray] = []
+    for number, place in enumerate(places if most else ()):
+        y, x = _crossings(lines, level, upright, _middle(place, size))
+        y, x = y / size[0] + 0.5, x / size[1] + 0.5
+        worth = total + COVER * some * _cover(place, np.stack([y[top], y[bottom]]), np.stack([x[left], x[right]]))
+        count = min(CANDIDATES[number > 0], most)
+        best.append(np.argpartition(-worth, count - 1, axis=None)[:count])
+    rows, columns = np.unravel_index(np.unique(np.concatenate([np.zeros(0, np.intp), *best])), total.shape)
+    t, b, le, r = top[rows], bottom[rows], left[columns], right[columns]
     corners = np.stack([points[t, le], points[t, r], points[b, r], points[b, le]], 1)
     sides = np.stack([level[t], upright[r], level[b], upright[le]], 1)
     inside = np.abs(corners) <= (np.array(size[::-1]) / 2 + 3)
     kept = inside.all((1, 2)) & convex(corners)
     return corners[kept], sides[kept]
+
+
+def _middle(place: np.ndarray, size: tuple[int, int]) -> tuple[float, float]:
+    """The centroid of a map (h, w), as x and y from the middle of a picture of `size` (H, W)."""
+    total = place.sum() + TINY
+    x = (place.sum(0) * np.arange(place.shape[1])).sum() / total + 0.5
+    y = (place.sum(1) * np.arange(place.shape[0])).sum() / total + 0.5
+    return (x / place.shape[1] - 0.5) * size[1], (y / place.shape[0] - 0.5) * size[0]
+
+
+def _crossings(lines: Lines, level: Index, upright: Index, at: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Where the level lines pass above or below a point, and where the upright ones pass beside it."""
+    x, y = at
+    normal = lines.normal
+    return (
+        (lines.distance[level] - normal[level, 0] * x) / normal[level, 1],
+        (lines.distance[upright] - normal[upright, 1] * y) / normal[upright, 0],
+    )
 
 
 def _cover(aimed: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -18,11 +18,12 @@ from models.picture import Picture
 from ui.session import QUIET, SIDE, Session, photograph, within
 
 VIEW = 640  # pixels of the longer side of the photograph as shown
-NEAR = 0.12  # of its width: a tap within this of a corner takes hold of it
+NEAR, AT = 0.12, 0.04  # of its width: a tap so near to a corner takes hold of it; inside another thumbnail so near
 LINE, OTHER, HELD = (60, 200, 100), (150, 150, 160), (255, 150, 0)
 FOUND = "**A screen was found**, and what it shows is explained, upright."
 FROZEN = "**Frozen live.** What the screen in the frame shows is explained, upright."
 HELP = "Wrong corner? Tap near it, then where it belongs."
+ANOTHER = "Is another one meant? Tap it."
 BY_HAND = "Tap near a corner, then where it belongs."
 NOTE = "The screen in the photograph is looked at, upright."
 PASSED = "The photograph is explained as it is, with all that is around the screen."
@@ -76,9 +77,14 @@ class Screen:
                 self.live = frozen is not None and np.array_equal(frozen[0], pixels)
                 self.found = Search(frozen[1]) if self.live and frozen else search(pixels)
                 self.path, self.size, self.view = path, (pixels.shape[0], pixels.shape[1]), within(pixels, VIEW)
-                self.use(self.found.quad, f"{FROZEN if self.live else FOUND} {HELP}")
+                self.use(self.found.quad, self.words())
             self.seen = prepared(picture, self.quad, self.live)
             return self.seen
+
+    def words(self) -> str:
+        """What to say where what was found counts."""
+        words = [FROZEN if self.live else FOUND, HELP, *([ANOTHER] if self.found.others else [])]
+        return " ".join(words)
 
     def use(self, quad: Quad | None, note: str = "") -> None:
         """Take these corners, or the photograph as it is."""
@@ -193,22 +199,28 @@ def tap(session: Session, count: int, event: gr.SelectData) -> Any:
             return gr.skip()
         return count + 1
     away = np.linalg.norm(quad.corners - place, axis=1)
-    if away.min() <= NEAR * screen.size[1]:
+    other = next((each for each in screen.found.others if _inside(each, place)), None)
+    if away.min() <= (NEAR if other is None else AT) * screen.size[1]:
         screen.held, screen.note = int(away.argmin()), "Now tap where this corner belongs."
-        return gr.skip()
-    for other in screen.found.others:
-        if cv2.pointPolygonTest(other.corners.astype(np.float32), tuple(map(float, place)), False) >= 0:
-            screen.found = replace(screen.found, others=(*(o for o in screen.found.others if o is not other), quad))
-            screen.use(other, f"The other one is explained. {HELP}")
-            return count + 1
-    screen.note = BY_HAND
+    elif other is not None:
+        screen.found = replace(
+            screen.found, others=(*(each for each in screen.found.others if each is not other), quad)
+        )
+        screen.use(other, f"The other one is explained. {HELP} {ANOTHER}")
+        return count + 1
+    else:
+        screen.note = BY_HAND
     return gr.skip()
+
+
+def _inside(quad: Quad, place: np.ndarray) -> bool:
+    return cv2.pointPolygonTest(quad.corners.astype(np.float32), (float(place[0]), float(place[1])), False) >= 0
 
 
 def switch(session: Session, count: int) -> int:
     """From the screen to the photograph as it is, or back."""
     screen = session.of(Screen)
-    found = f"{FROZEN if screen.live else FOUND} {HELP}" if screen.last is screen.found.quad else BY_HAND
+    found = screen.words() if screen.last is screen.found.quad else BY_HAND
     screen.use(*((None, PASSED) if screen.quad else (screen.last, found)))
     return count + 1
 

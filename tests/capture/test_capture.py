@@ -39,10 +39,55 @@ def test_candidates_hold_the_rectangle() -> None:
     image = np.full((360, 640, 3), 40, np.uint8)
     cv2.fillConvexPoly(image, np.array([(130, 70), (500, 90), (470, 290), (110, 260)]), (200, 180, 90), cv2.LINE_AA)
     found = lines.find(image, np.ones((9, 16), np.float32))
-    corners, sides = quads.candidates(found, np.ones((9, 16), np.float32), (360, 640))
+    corners, sides = quads.candidates(found, [np.ones((9, 16), np.float32)], (360, 640))
     truth = np.array([(130, 70), (500, 90), (470, 290), (110, 260)]) - (319.5, 179.5)
     assert max(iou(quad, truth) for quad in corners) > 0.98
     assert found.upright[sides].tolist() == [[False, True, False, True]] * len(sides)
+
+
+def test_each_place_has_candidates_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quads, "CANDIDATES", (1, 1))
+    turn = cv2.getRotationMatrix2D((320, 180), 28, 1)
+    image, places, truth = np.full((360, 640, 3), 230, np.uint8), [], []
+    for box in (frame(192, 108, 60, 60), frame(192, 108, 390, 190)):
+        truth.append(cv2.transform(box[None], turn)[0])
+        place = np.zeros((360, 640), np.uint8)
+        for canvas, colour in ((image, (30, 60, 90)), (place, 255)):
+            cv2.fillConvexPoly(canvas, np.rint(truth[-1] * 16).astype(np.int32), colour, cv2.LINE_AA, 4)
+        places.append(cv2.resize(place, (64, 36), interpolation=cv2.INTER_AREA).astype(np.float32) / 255)
+    found = lines.find(image, np.ones((9, 16), np.float32))
+    middle = np.array([319.5, 179.5])
+    for first in (0, 1):
+        corners, _ = quads.candidates(found, [places[first], places[1 - first]], (360, 640))
+        assert len(corners) == 2
+        assert all(max(iou(quad + middle, each) for quad in corners) > 0.95 for each in truth)
+
+
+def test_a_leaning_line_is_taken_where_it_passes_a_place() -> None:
+    place = np.zeros((36, 64), np.float32)
+    place[20:30, 40:50] = 0.5
+    assert quads._middle(place, (360, 640)) == pytest.approx((450 - 320, 250 - 180))
+    normal = np.array([[-0.5, 1], [1, 0.25]]) / np.hypot(1, [[0.5], [0.25]])  # y = 10 + x / 2 and x = 20 - y / 4
+    leaning = lines.Lines(
+        normal, normal @ (0, 10) * (1, 0) + normal @ (20, 0) * (0, 1), np.array([False, True]), np.zeros(0), 0
+    )
+    y, x = quads._crossings(leaning, np.array([0]), np.array([1]), (130, 70))
+    assert (float(y[0]), float(x[0])) == pytest.approx((75, 2.5))
+
+
+def test_places_are_told_apart_by_their_edges() -> None:
+    sight = np.zeros((36, 64, 3), np.float32)
+    for left in (2, 33):
+        sight[10:26, left : left + 29, outline.ANY] = 0.9
+        sight[10:26, left : left + 29, outline.EDGE] = 0.9
+        sight[12:24, left + 2 : left + 27, outline.EDGE] = 0.0
+    sight[..., outline.AIMED] = 0.7 * sight[..., outline.ANY]
+    aimed, *each = outline.places(sight)
+    assert np.array_equal(aimed, sight[..., outline.AIMED])
+    assert sorted(int(np.flatnonzero(place.any(0))[0]) for place in each) == [3, 34]
+    assert all(place.max() == np.float32(0.9) for place in each)
+    sight[:, 32:] = 0
+    assert len(outline.places(sight)) == 1  # nothing beside it
 
 
 def test_a_cover_is_the_iou_of_boxes() -> None:

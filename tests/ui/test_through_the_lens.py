@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.scenes import Scene, compose, pictures
 from benchmarks.screens import iou
-from capture import quad_of, rectify, search
+from capture import Search, quad_of, rectify, search
 from explain import METHODS
 from models import MODELS, load
 from models.picture import read
@@ -244,6 +244,24 @@ def test_a_moved_corner_keeps_the_shape_that_is_shown(session: Session) -> None:
     after = screen.seen(session, state.path).pixels.shape
     assert before == (240, 320, 3)
     assert after[1] / after[0] == pytest.approx(4 / 3, abs=0.01)
+
+
+def test_another_thumbnail_is_tapped(session: Session) -> None:
+    screen.seen(session, str(ROOT / "photos" / "cat.jpg"))
+    state = session.of(Screen)
+    left, right = (quad_of([(x, 60), (x + 160, 60), (x + 160, 150), (x, 150)], state.size) for x in (20, 190))
+    state.found = Search(left, (right,))
+    state.use(left, state.words())
+    assert screen.ANOTHER in state.note
+    tap = partial(SimpleNamespace, value=None)
+    assert screen.tap(session, 0, tap(index=[216, 100])) == 1  # nearer to a corner than a tap elsewhere may be
+    assert state.quad is right
+    assert state.found.others == (left,)
+    screen.tap(session, 1, tap(index=[182, 62]))
+    assert state.held == 0
+    state.use(right)
+    screen.tap(session, 1, tap(index=[40, 100]))
+    assert state.quad is left
 
 
 def test_corners_marked_by_hand_are_not_called_found(session: Session) -> None:
