@@ -35,12 +35,14 @@ SCENES = (9000, 4000)  # that the outline is learned from, wide and upright
 VARIANTS = 20  # of each plain picture, for the outline
 PASSES = 7  # over all of them
 RATE = 2e-3
+SMALL = 0.05  # of the frame: thumbnails on pages are learned down to half the size that benchmarks.screens asks for
 OUTLINE_SEED, EVIDENCE_SEED = 200_000, 100_000
 GRID = (64, 36)  # cells of the outline, by width and height
 SIDE_WIDTH = 1.5  # cells: how wide a side is drawn
 
 EVIDENCE_SCENES = (3000, 1000)
 EVIDENCE_VARIANTS = 15
+NETWORKS = 3
 HIDDEN = 96
 EPOCHS = 14
 BATCH = 512
@@ -79,7 +81,7 @@ def _frame(number: int, wide: int) -> tuple[int, int]:
 def _scene(number: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> list[tuple[np.ndarray, np.ndarray]]:
     """A scene, and a part of it of any shape with the thumbnail in it, each as seen and what is to be seen."""
     seed = OUTLINE_SEED + number
-    scene = compose(seed, thumbnails, backgrounds, _frame(number, SCENES[0]))
+    scene = compose(seed, thumbnails, backgrounds, _frame(number, SCENES[0]), SMALL)
     turned = outline.upright(scene.pixels)
     rng = np.random.default_rng(seed)
     size = np.array(scene.pixels.shape[1::-1])
@@ -182,7 +184,7 @@ def _variant(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _positive(number: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Features of a scene's quads, and how right each is: how well it fits any of the thumbnails in sight."""
-    scene = compose(EVIDENCE_SEED + number, thumbnails, backgrounds, _frame(number, EVIDENCE_SCENES[0]))
+    scene = compose(EVIDENCE_SEED + number, thumbnails, backgrounds, _frame(number, EVIDENCE_SCENES[0]), SMALL)
     corners, features, *_ = proposals(scene.pixels)
     there = [scene.corners, *scene.others]
     overlap = np.array([max(iou(quad, each) for each in there) for quad in corners])
@@ -199,7 +201,7 @@ def _negative(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return features, np.zeros(len(features))
 
 
-def fit(features: np.ndarray, right: np.ndarray, seed: int = 0) -> dict[str, Any]:
+def fit(features: np.ndarray, right: np.ndarray, seed: int) -> dict[str, Any]:
     """Two hidden layers by Adam (Kingma & Ba 2015) on the cross-entropy; the features' scale goes into the first."""
     rng = np.random.default_rng(seed)
     mean, deviation = features.mean(0), features.std(0) + 1e-6
@@ -229,7 +231,8 @@ def fit(features: np.ndarray, right: np.ndarray, seed: int = 0) -> dict[str, Any
             w -= rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.99**step)) + 1e-8)
     w1, b1, w2, b2, w3, b3 = weights
     scaled = (w1 / deviation[:, None]).astype(np.float32)
-    return {"w1": scaled, "b1": (b1 - mean @ scaled).astype(np.float32), "w2": w2, "b2": b2, "w3": w3[:, 0], "b3": b3}
+    shift = (b1 - mean @ scaled).astype(np.float32)
+    return {"w1": scaled, "b1": shift[None], "w2": w2, "b2": b2[None], "w3": w3, "b3": b3[None]}
 
 
 def fit_evidence(thumbnails: Sequence[Path], backgrounds: Sequence[Path], pool: ProcessPoolExecutor) -> None:
@@ -240,7 +243,9 @@ def fit_evidence(thumbnails: Sequence[Path], backgrounds: Sequence[Path], pool: 
     found = [each for each in (*scenes, *plain) if len(each[0])]
     features, right = (np.concatenate(parts) for parts in zip(*found, strict=True))
     file = io.BytesIO()
-    np.savez(file, **fit(features, right))
+    networks = [fit(features, right, seed) for seed in range(NETWORKS)]
+    arrays: dict[str, Any] = {name: np.stack([network[name] for network in networks]) for name in networks[0]}
+    np.savez(file, **arrays)
     write_atomically(evidence.WEIGHTS, file.getvalue())
     print(f"fitted on {len(features)} quads, {(right > 0.5).sum()} of them right")
 

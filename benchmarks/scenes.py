@@ -26,7 +26,6 @@ SEEN = 8.0  # levels of difference that can be seen
 CLEAR = 1.1  # times by which the thumbnail aimed at is more prominent than any other on its page
 AREA = (0.10, 1.0)  # of the frame, of a thumbnail; what does not fit at its angle is smaller
 WHOLE = (0.6, 1.0)  # of the frame, of a page that is photographed as a whole
-SMALLEST = 0.05  # of the frame: a thumbnail on such a page
 TILT, ROLL = 35.0, 30.0  # degrees
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -67,8 +66,15 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
 
 
-def compose(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path], size: tuple[int, int] = WIDE) -> Scene:
-    """The scene of that seed in a frame of `size` (width, height), equal for equal arguments.
+def compose(
+    seed: int,
+    thumbnails: Sequence[Path],
+    backgrounds: Sequence[Path],
+    size: tuple[int, int] = WIDE,
+    least: float = AREA[0],
+) -> Scene:
+    """The scene of that seed in a frame of `size` (width, height), equal for equal arguments. `least`: of the frame, what the
+    thumbnail aimed at takes on a page that is photographed as a whole.
 
     One in which nobody could see where the thumbnail ends, such as black on a black page, or which of several is aimed at, is
     drawn again.
@@ -89,8 +95,10 @@ def compose(seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path], 
         if not len(whole) or (len(whole) > 1 and weight[order[0]] < CLEAR * weight[order[1]]):
             continue
         aimed, *others = whole[order]
+        if plane.framed != THUMBNAIL and area(there[aimed]) < least * size[0] * size[1]:
+            continue
         light, lit = _shine(rng, plane, homography, kind, room, size)
-        if area(there[aimed]) >= SMALLEST * size[0] * size[1] and _visible(light, there[aimed]):
+        if _visible(light, there[aimed]):
             break
     return Scene(_photograph(rng, light, lit), there[aimed], there[others], kind, chosen[aimed % len(chosen)])
 
