@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-# Before gradio is imported: it reads them then.
+# Before NumPy is imported, which reads it then: several threads for its small products spin on into a network's next pass.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Before gradio is.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
