@@ -19,7 +19,7 @@ from ui.session import QUIET, SIDE, Session, photograph, within
 
 VIEW = 640  # pixels of the longer side of the photograph as shown
 NEAR, AT = 0.12, 0.04  # of its width: a tap so near to a corner takes hold of it; inside another thumbnail so near
-LINE, OTHER, HELD = (60, 200, 100), (150, 150, 160), (255, 150, 0)
+LINE, OTHER, HELD = (60, 200, 100), (240, 240, 250), (255, 150, 0)
 FOUND = "**A screen was found**, and what it shows is explained, upright."
 FROZEN = "**Frozen live.** What the screen in the frame shows is explained, upright."
 HELP = "Wrong corner? Tap near it, then where it belongs."
@@ -174,7 +174,7 @@ def draw(view: np.ndarray, size: tuple[int, int], quad: Quad, others: tuple[Quad
         cv2.polylines(result, [points], True, colour, thick, cv2.LINE_AA, shift=4)
 
     for other in others:
-        outline(other.corners, OTHER, 2)
+        outline(other.corners, OTHER, 3)
     outline(quad.corners, LINE, 3)
     for index, corner in enumerate(quad.corners * scale):
         centre = tuple(int(v) for v in np.rint(corner))
