@@ -50,12 +50,13 @@ class Scene:
 @dataclass
 class _Plane:
     """Rectangles of light and of matter to be painted in order. `thumbnails`: where they are; `framed`: what the camera is
-    pointed at, and `area` how much of the frame that may take."""
+    pointed at, `area` how much of the frame that may take, and `central` whether it is in the middle."""
 
     panels: list[tuple[Box, np.ndarray | tuple[float, ...], float, bool]] = field(default_factory=list)
     thumbnails: tuple[Box, ...] = (THUMBNAIL,)
     framed: Box = THUMBNAIL
     area: tuple[float, float] = AREA
+    central: bool = False
 
     def paint(self, box: Box, what: np.ndarray | tuple[float, ...], radius: float = 0.0, shines: bool = False) -> None:
         self.panels.append((box, what, radius, shines))
@@ -83,10 +84,10 @@ def compose(
     for attempt in itertools.count():
         rng = np.random.default_rng([seed, attempt])
         drawn = str(rng.choice(list(KINDS), p=list(KINDS.values())))
-        kind = kind or drawn
+        kind = kind or drawn  # what is drawn again stays of its kind
         chosen = [thumbnails[i] for i in rng.integers(len(thumbnails), size=12)]
         plane = _PLANES[kind](rng, chosen)
-        homography = _camera(rng, size, plane, central=kind == "page")
+        homography = _camera(rng, size, plane)
         room = backgrounds[int(rng.integers(len(backgrounds)))]
         there = np.array([_project(homography, _corners(box)) for box in plane.thumbnails])
         whole = np.flatnonzero(((there >= 0) & (there <= size)).all((1, 2)))
@@ -161,7 +162,7 @@ def _player(rng: Rng, chosen: list[Path]) -> _Plane:
 
 def _page(rng: Rng, chosen: list[Path]) -> _Plane:
     """One of several on a page, dark or light, with lines of text: a grid, or a player beside a column."""
-    plane = _Plane()
+    plane = _Plane(central=True)
     dark = rng.random() < 0.5
     paper = (15.0,) * 3 if dark else (250.0,) * 3
     ink = (225.0,) * 3 if dark else (30.0,) * 3
@@ -223,7 +224,7 @@ def _body(plane: _Plane, rng: Rng, screen: Box) -> None:
     plane.paint((left - side, top - side, right + side, bottom + chin), colour, rng.uniform(0, 1) * side)
 
 
-def _camera(rng: Rng, size: tuple[int, int], plane: _Plane, central: bool) -> np.ndarray:
+def _camera(rng: Rng, size: tuple[int, int], plane: _Plane) -> np.ndarray:
     """Plane -> pixels (3, 3): a phone's camera at an angle, as near as the area drawn asks and the frame allows."""
     least, most = plane.area
     share = math.exp(rng.uniform(math.log(least), math.log(most)))
@@ -247,7 +248,7 @@ def _camera(rng: Rng, size: tuple[int, int], plane: _Plane, central: bool) -> np
         distance *= max(math.sqrt(cv2.contourArea(seen.astype(np.float32)) / (share * width * height)), nearest)
     seen = _project(view(distance), box)
     room = np.maximum((width - 2, height - 2) - np.ptp(seen, 0), 2)
-    place = np.clip(rng.normal(0.5, 0.2, 2), 0, 1) if central else rng.uniform(0, 1, 2)
+    place = np.clip(rng.normal(0.5, 0.2, 2), 0, 1) if plane.central else rng.uniform(0, 1, 2)
     shift = 1 + place * (room - 1) - seen.min(0)
     return np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]]) @ view(distance)
 

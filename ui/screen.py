@@ -66,20 +66,21 @@ class Screen:
         A frame that was frozen comes back under another path; it is not searched again.
         """
         with self.lock:
-            if self.seen is not None and path == self.path:
-                return self.seen
-            known = self.view is not None and path == self.path
-            if not known:
-                self.path = self.view = self.seen = self.last = self.quad = None
-            picture = photograph(path)
-            if not known:
-                frozen, pixels = self.frozen, picture.pixels
-                self.live = frozen is not None and np.array_equal(frozen[0], pixels)
-                self.found = Search(frozen[1]) if self.live and frozen else search(pixels)
-                self.path, self.size, self.view = path, (pixels.shape[0], pixels.shape[1]), within(pixels, VIEW)
-                self.use(self.found.quad, self.words())
-            self.seen = prepared(picture, self.quad, self.live)
+            if self.seen is None or path != self.path:
+                picture = photograph(path)
+                if path != self.path:
+                    self.open(picture.pixels)
+                    self.path = path
+                self.seen = prepared(picture, self.quad, self.live)
             return self.seen
+
+    def open(self, pixels: np.ndarray) -> None:
+        """Search another photograph, uint8 RGB (H, W, 3); what counted in the one before is forgotten."""
+        frozen = self.frozen
+        self.live = frozen is not None and np.array_equal(frozen[0], pixels)
+        self.found = Search(frozen[1]) if self.live and frozen else search(pixels)
+        self.size, self.view, self.last = (pixels.shape[0], pixels.shape[1]), within(pixels, VIEW), None
+        self.use(self.found.quad, self.words())
 
     def words(self) -> str:
         """What to say where what was found counts."""

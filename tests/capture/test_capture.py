@@ -115,8 +115,6 @@ def test_a_rectangle_is_known_at_any_angle(turn: tuple[float, float, float]) -> 
 
 @pytest.mark.parametrize("size", [WIDE, *UPRIGHT])
 def test_composed_screens_are_found(size: tuple[int, int]) -> None:
-    """At least five of six, as benchmarks.screens finds 93 % of many."""
-    right = 0
     for seed in range(6):
         scene = compose(1000 + seed, THUMBNAILS, PHOTOS, size)
         assert scene.pixels.shape == (*size[::-1], 3)
@@ -124,8 +122,7 @@ def test_composed_screens_are_found(size: tuple[int, int]) -> None:
         assert quad is not None
         assert quads.convex(quad.corners[None]).all()
         assert quad.aspect == ASPECT
-        right += iou(quad.corners, scene.corners) > 0.9
-    assert right >= 5
+        assert iou(quad.corners, scene.corners) > 0.9
 
 
 def test_of_several_on_a_page_the_most_central_is_taken_and_others_are_offered() -> None:

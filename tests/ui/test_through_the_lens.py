@@ -16,7 +16,7 @@ from benchmarks.scenes import Scene, compose, pictures
 from benchmarks.screens import iou
 from capture import Search, quad_of, rectify, search
 from explain import METHODS
-from models import MODELS, load
+from models import MODELS, UserError, load
 from models.picture import read
 from samples import ROOT
 from ui import explain_tab, live_tab, screen
@@ -64,6 +64,16 @@ def test_a_large_photograph_is_not_kept(session: Session, scene: Scene, tmp_path
     assert screen.seen(session, path) is one  # nor is it read or searched again
     state.use(None)
     assert screen.seen(session, path).pixels.shape == (720, 1280, 3)
+
+
+def test_a_broken_picture_in_between_changes_nothing(session: Session, scene: Scene, tmp_path: Path) -> None:
+    path = write(tmp_path / "screen.png", scene.pixels)
+    one = screen.seen(session, path)
+    (tmp_path / "broken.png").write_text("no picture")
+    with pytest.raises(UserError):
+        screen.seen(session, str(tmp_path / "broken.png"))
+    assert np.array_equal(screen.seen(session, path).pixels, one.pixels)
+    assert session.of(Screen).quad is not None
 
 
 def test_a_photograph_without_a_screen_is_passed_on(session: Session) -> None:
