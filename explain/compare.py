@@ -1,4 +1,4 @@
-"""Several methods beside each other: which, in what order, at what price."""
+"""Compare several methods on one picture: presets of methods, sort orders, expected cost."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from explain import words
+from explain import result
+from explain.metrics.sanity import Trust
 from explain.registry import METHODS
 from explain.result import Explanation
-from explain.sanity import Trust
 from models.classifier import Classifier
 
 PRESETS: dict[str, tuple[str, ...]] = {
@@ -23,28 +23,28 @@ PRESETS: dict[str, tuple[str, ...]] = {
     ),
     "all": tuple(METHODS),
 }  # fmt: skip
-CURVES = 59  # forward passes for deletion and insertion
-REPEATS = 4  # of a method, for its stability
-BACKWARD = 6  # forward passes in the time of one backward pass, measured on 2 cores
+CURVE_PASSES = 59  # forward passes of the deletion and insertion curves of one map
+REPEATS = 4  # maps that the stability of a method takes
+BACKWARD_COST = 6  # the time of one backward pass in forward passes, measured on 2 cores
 
 
 @dataclass(frozen=True)
 class Graded:
-    """An explanation and its grades."""
+    """An explanation and its metrics."""
 
-    found: Explanation
+    explanation: Explanation
     trust: Trust
 
-    def facts(self) -> dict[str, Any]:
-        """Everything but the maps and the curves, as JSON allows it."""
-        return self.found.facts() | {"trust": self.trust.facts()}
+    def to_dict(self) -> dict[str, Any]:
+        """Everything except the maps and the curves, ready for JSON."""
+        return self.explanation.to_dict() | {"trust": self.trust.to_dict()}
 
 
-# How to sort, best first.
+# Sort orders, best first.
 SORTS: dict[str, Callable[[Graded], float]] = {
-    "order asked for": lambda _: 0,
-    "time": lambda graded: graded.found.seconds,
-    "passes": lambda graded: graded.found.forward_passes + graded.found.backward_passes,
+    "selection order": lambda _: 0,
+    "time": lambda graded: graded.explanation.seconds,
+    "passes": lambda graded: graded.explanation.forward_passes + graded.explanation.backward_passes,
     "deletion": lambda graded: graded.trust.deletion.auc,
     "insertion": lambda graded: -graded.trust.insertion.auc,
     "insertion - deletion": lambda graded: graded.trust.deletion.auc - graded.trust.insertion.auc,
@@ -52,18 +52,21 @@ SORTS: dict[str, Callable[[Graded], float]] = {
 }
 
 
-def ordered(graded: Iterable[Graded], by: str) -> list[Graded]:
-    """Sorted by one of SORTS, best first; equals stay as they were."""
+def sort_graded(graded: Iterable[Graded], by: str) -> list[Graded]:
+    """Sorted by one of SORTS, best first; equal ones keep their order."""
     return sorted(graded, key=SORTS[by])
 
 
-def passes(methods: Iterable[str], repeats: int = REPEATS) -> float:
-    """What methods and their grades cost, in the time of one forward pass; `repeats` 0 leaves stability out."""
-    return sum((METHODS[name].forward + BACKWARD * METHODS[name].backward) * (1 + repeats) + CURVES for name in methods)
+def estimate_passes(methods: Iterable[str], repeats: int = REPEATS) -> float:
+    """The cost of methods and their metrics, in forward passes; `repeats` is 0 if stability is not measured."""
+    return sum(
+        (METHODS[name].forward_passes + BACKWARD_COST * METHODS[name].backward_passes) * (1 + repeats) + CURVE_PASSES
+        for name in methods
+    )
 
 
-def pace(classifier: Classifier, tries: int = 5) -> float:
-    """Seconds of one forward pass, here and now: the median of a few."""
+def seconds_per_pass(classifier: Classifier, tries: int = 5) -> float:
+    """Seconds of one forward pass, measured now: the median of a few tries."""
     canvas = np.zeros((1, *(classifier.canvas or (classifier.side, classifier.side)), 3), np.float32)
     times = []
     for _ in range(tries):
@@ -73,13 +76,13 @@ def pace(classifier: Classifier, tries: int = 5) -> float:
     return sorted(times)[tries // 2]
 
 
-def names(graded: Sequence[Graded]) -> list[str]:
+def method_titles(graded: Sequence[Graded]) -> list[str]:
     """The methods' titles."""
-    return [METHODS[each.found.method].title for each in graded]
+    return [METHODS[entry.explanation.method].title for entry in graded]
 
 
 def caption(graded: Graded) -> str:
-    """What a map took and how it was graded, in short lines."""
-    found, trust = graded.found, graded.trust
-    steady = "" if trust.stability is None else f"\nstability {trust.stability:.2f}"
-    return f"{words.cost(found)}\ndeletion {trust.deletion.auc:.2f}, insertion {trust.insertion.auc:.2f}{steady}"
+    """The cost and the metrics of a map, in short lines."""
+    cost, trust = result.describe_cost(graded.explanation), graded.trust
+    stability = "" if trust.stability is None else f"\nstability {trust.stability:.2f}"
+    return f"{cost}\ndeletion {trust.deletion.auc:.2f}, insertion {trust.insertion.auc:.2f}{stability}"

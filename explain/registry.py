@@ -1,29 +1,41 @@
-"""The register of methods: the page, the command line and the documents' tables are all made from it."""
+"""The registry of methods: the page, the command line and the tables in the documents are made from it."""
 
 from __future__ import annotations
 
 import inspect
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
-from explain import words
+from core.errors import UnknownNameError, UserError, unknown
+from core.iterate import last_of
+from core.options import Names, Range, bounds_of, is_default, mark_default
+from core.registry import Registry
+from explain.result import describe_passes
 from explain.view import View
-from models.errors import UnknownNameError, UserError, unknown
+from models import capabilities
+from models.classifier import Classifier
 
 Family = Literal["cam", "gradient", "perturbation", "combination"]
+
+# The accepted values of an option by the type of its default (numbers of NumPy included), and a description of them.
+_OPTION_TYPES: dict[type, tuple[type, str]] = {
+    bool: (bool, "True or False"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "a name"),
+}
 
 
 @dataclass(frozen=True)
 class Step:
-    """A map on its way: signed, on the method's own grid.
+    """An intermediate or final map: signed, on the method's own grid.
 
-    `progress` in [0, 1]. `notes`: what the reader should know about this map, a sentence each. `error`: how far it may
-    still be from where it is going, relative to its size, where that is estimated.
+    `progress` in [0, 1]. `notes`: sentences that the reader of this map should know. `error`: the estimated error relative
+    to the final map, if the method estimates it.
     """
 
     raw: np.ndarray
@@ -34,13 +46,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Method:
-    """A method and what one should know before choosing it.
+    """A method and its properties.
 
-    `function` takes (view, target, **options) and returns a signed map (gh, gw) over the canvas, or a Step with it, or
-    yields Steps, each better than the one before. It never resizes to the picture, normalises, colours, prints or keeps
-    state. `forward` and `backward`: the passes it takes as it is, on a canvas of 224. `sane`: whether its map depends on
-    the weights, as tested by randomising them (Adebayo et al. 2018). `percentile`: where the colour scale ends; below 100
-    for maps of single pixels, whose few extremes would hide the rest.
+    `function` takes (view, objective, **options). It returns a signed map (gh, gw) over the canvas, or a Step with it, or it
+    yields Steps, each from more passes. It must not resize the map to the picture, normalise or colour it, print, or keep
+    state. `paper`: the citation; `link`: the paper's address, such as https://arxiv.org/abs/1610.02391. `forward_passes` and
+    `backward_passes`: with default options on a canvas of 224. `passes_sanity_check`: whether the map depends on the
+    weights, by the parameter-randomisation test (Adebayo et al. 2018, https://arxiv.org/abs/1810.03292). `percentile`: what
+    has nine tenths of the full heat; below 100 for maps of single pixels, because a few extreme pixels would hide the rest.
+    `follow`: the values of options that follow the size of the picture on its canvas, unless the user chose one.
+    `requires`: the capabilities that it needs, if not those of its family.
     """
 
     name: str
@@ -48,87 +63,109 @@ class Method:
     family: Family
     summary: str
     paper: str
+    link: str
     function: Callable[..., np.ndarray | Step | Iterator[Step]]
-    forward: int = 1
-    backward: int = 0
-    sane: bool = True
+    forward_passes: int = 1
+    backward_passes: int = 0
+    passes_sanity_check: bool = True
     percentile: float = 100.0
+    follow: Mapping[str, Callable[[View, dict[str, Any]], float]] = field(default_factory=dict)
+    requires: tuple[capabilities.Capability, ...] | None = None
 
     @property
     def cost(self) -> str:
-        """Its passes, in words."""
-        return words.passes(self.forward, self.backward)
+        """Its passes, such as "1 forward and 1 backward pass"."""
+        return describe_passes(self.forward_passes, self.backward_passes)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What a classifier must be able to do for it, see `models.capabilities`."""
+        return frozenset(capabilities.FAMILY_NEEDS[self.family] if self.requires is None else self.requires)
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options and their defaults: the keyword-only arguments of its function."""
+        """Its options and their defaults: the keyword-only arguments of `function`, and `layer` where it uses features."""
         parameters = inspect.signature(self.function).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        layer = {"layer": ""} if "features" in self.needs and self.family != "combination" else {}
+        options = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY} | layer
+        return {name: mark_default(value) if name in self.follow else value for name, value in options.items()}
 
-    def run(self, view: View, target: np.ndarray, options: dict[str, Any]) -> Step | Iterator[Step]:
-        """Its one map, or its maps, each better than the one before."""
-        found = self.function(view, target, **options)
-        return Step(found) if isinstance(found, np.ndarray) else found
+    @property
+    def bounds(self) -> dict[str, Range | Names]:
+        """Which values each option may have: the annotations of the arguments."""
+        hints = get_type_hints(self.function, include_extras=True)
+        return {name: bounds_of(hints.get(name), default) for name, default in self.options.items()}
 
-    def last(self, view: View, target: np.ndarray, options: dict[str, Any]) -> Step:
-        """Its one map, or the last of its maps."""
-        found = self.run(view, target, options)
-        return found if isinstance(found, Step) else deque(found, maxlen=1).pop()
+    @property
+    def gives_series(self) -> bool:
+        """Whether it yields intermediate maps."""
+        return inspect.isgeneratorfunction(self.function)
+
+    def complete(self, view: View, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, with the values that depend on model and picture where the user chose none."""
+        if options.get("layer") == "":
+            options = options | {"layer": view.classifier.features_layer}
+        for name in self.follow:
+            if is_default(options[name]):
+                options = options | {name: self.follow[name](view, options)}
+        return options
+
+    def compute(self, view: View, objective: np.ndarray, options: dict[str, Any]) -> Step | Iterator[Step]:
+        """Its single map, or an iterator of maps, each from more passes than the one before."""
+        options = self.complete(view, options)
+        view.use_layer(options.get("layer", ""), objective)
+        maps = self.function(view, objective, **{name: value for name, value in options.items() if name != "layer"})
+        return Step(maps) if isinstance(maps, np.ndarray) else maps
+
+    def compute_last(self, view: View, objective: np.ndarray, options: dict[str, Any]) -> Step:
+        """Its single map, or the last of its maps."""
+        maps = self.compute(view, objective, options)
+        return maps if isinstance(maps, Step) else last_of(maps)
 
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
-        """All options with their values. Raises UserError for one that does not exist or is of the wrong kind."""
+        """All options with their values. Raises UserError for an unknown option and a value of the wrong type or size."""
         defaults = self.options
         for name, value in options.items():
             if name not in defaults:
                 if not defaults:
                     raise UnknownNameError(f"{self.name} has no options; leave out '{name}'.")
                 raise unknown(f"option of {self.name}", name, defaults)
-            kind, words = _KINDS[type(defaults[name])]
+            kind, description = _OPTION_TYPES[_type_of(defaults[name])]
+            # In Python a bool is also an int, so it is compared separately.
             if not isinstance(value, kind) or isinstance(value, bool) is not isinstance(defaults[name], bool):
                 raise UserError(
-                    f"The option '{name}' of {self.name} is {words}, such as {defaults[name]!r}, not {value!r}."
+                    f"The option '{name}' of {self.name} must be {description}, such as {defaults[name]!r}, not {value!r:.60}."
                 )
-        return defaults | {name: type(defaults[name])(value) for name, value in options.items()}
+            self.bounds[name].check(self.name, name, value)
+        given = {
+            name: value if is_default(value) else _type_of(defaults[name])(value) for name, value in options.items()
+        }
+        return defaults | given
 
     def parse(self, texts: dict[str, str]) -> dict[str, Any]:
-        """All options with their values, those in `texts` as typed by a person. Raises UserError as `check` does."""
-        return self.check({name: _value(text, self.options.get(name)) for name, text in texts.items()})
+        """As `check`, for options given as text, such as on the command line."""
+        return self.check({name: _parse_value(text, self.options.get(name)) for name, text in texts.items()})
 
 
-def _value(text: str, default: Any) -> Any:
-    """A value of the kind of the default; as it is where it does not fit, for `Method.check` to refuse."""
+def _type_of(default: Any) -> type:
+    """The type of an option, whether its default is marked or not."""
+    return type(default).__mro__[1] if is_default(default) else type(default)
+
+
+def _parse_value(text: str, default: Any) -> Any:
+    """The text as a value of the default's type. A text that does not fit is returned unchanged; `Method.check` rejects it."""
     try:
         if isinstance(default, bool):
             return {"true": True, "false": False}[text.lower()]
-        return text if default is None else type(default)(text)
+        return text if default is None else _type_of(default)(text)
     except (ValueError, KeyError):
         return text
 
 
-# What may be given for an option of each kind, NumPy's numbers included, and how to say so.
-_KINDS: dict[type, tuple[type, str]] = {
-    bool: (bool, "True or False"),
-    int: (Integral, "a whole number"),
-    float: (Real, "a number"),
-    str: (str, "a name"),
-}
-
-METHODS: dict[str, Method] = {}
+METHODS = Registry("method", Method)
+register, find_method = METHODS.register, METHODS.find
 
 
-def register(name: str, **facts: Any) -> Callable[[Callable], Callable]:
-    """Decorator that puts a function into METHODS under its name; `facts` are Method's other fields."""
-
-    def put(function: Callable) -> Callable:
-        METHODS[name] = Method(name=name, function=function, **facts)
-        return function
-
-    return put
-
-
-def method(name: str) -> Method:
-    """The method of that name, in any case and with _ for -. Raises UnknownNameError with suggestions."""
-    found = METHODS.get(str(name).strip().lower().replace("_", "-"))
-    if found is None:
-        raise unknown("method", name, METHODS)
-    return found
+def default_method(classifier: Classifier) -> str:
+    """Grad-CAM, or occlusion for a transformer and for a classifier that lacks what Grad-CAM needs."""
+    return capabilities.choose_method(classifier, "grad-cam", METHODS["grad-cam"].needs)

@@ -1,7 +1,7 @@
-"""Classifiers from keras.applications, on demand: their published weights are downloaded once, or read from a file.
+"""Classifiers of keras.applications. Their published weights are downloaded once, or read from a file.
 
-They need TensorFlow and, the first time, the network; the converted LiteRT network is kept beside the weights, so that
-the second start is quick.
+The first start needs TensorFlow and the internet. The converted LiteRT network is kept beside the weights, so later starts
+are faster.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import ModelError, describe_error
+from core.keras_settings import use_keras
 from models import embedded
 from models.classifier import Classifier
-from models.errors import ModelError, reason
+from models.litert import compile_network
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +31,14 @@ HOST = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 @dataclass(frozen=True)
 class Application:
-    """One of keras.applications: `module` and `builder` in it, the published file under HOST and its MD5, if published."""
+    """One network of keras.applications.
+
+    Args:
+        module: Its module in keras.applications.
+        builder: The function in that module that builds it.
+        file: Path of the published weights under HOST.
+        md5: MD5 hash of that file, or None if none is published.
+    """
 
     module: str
     builder: str
@@ -60,75 +69,87 @@ APPLICATIONS = {
 
 
 def load(name: str, weights: str | os.PathLike[str] | None = None) -> Classifier:
-    """A classifier of keras.applications with its published ImageNet weights, or those of a file.
+    """A classifier of keras.applications, with its published ImageNet weights or those of a file.
 
-    `weights`: an .h5 or .weights.h5 file for the same architecture; by default the published one, from Keras' own cache
-    or downloaded into it. Raises ModelError, in a sentence that says what to do, when neither can be had.
+    `weights`: an .h5 or .weights.h5 file for the same architecture. By default the published file is read from the cache of
+    Keras, and downloaded if it is not there. Raises ModelError if no weights can be read or downloaded, or if they do not fit.
     """
     application = APPLICATIONS[name]
-    path = _given(weights) if weights is not None else fetch(application)
-    network, preprocess = build(application)
+    path = _check_weights_file(weights) if weights is not None else fetch(application)
+    network, preprocess = build_network(application)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a hundred lines on a file that does not fit, before the error that counts
+            warnings.simplefilter("ignore")  # for a wrong file, a hundred warnings come before the error
             network.load_weights(path)
-    except Exception as error:  # h5py and Keras raise what they like on a file that does not fit
+    except Exception as error:  # h5py and Keras raise many types for a wrong file
         advice = "" if weights is not None else f"; delete {path} and try again"
-        raise ModelError(f"'{path.name}' does not hold weights for {name} ({reason(error)}){advice}.") from error
+        raise ModelError(
+            f"'{path.name}' does not hold weights for {name} ({describe_error(error)}){advice}."
+        ) from error
 
-    from models.keras_model import to_classifier
+    from models.from_keras import from_keras
 
-    return to_classifier(network, embedded.labels(), preprocess, name, engine=_cached_engine(name, path))
+    return from_keras(
+        network,
+        embedded.imagenet_labels(),
+        preprocess=preprocess,
+        fit="letterbox",
+        name=name,
+        engine=_cached_engine(name, path),
+    )
 
 
-def build(application: Application) -> tuple[keras.Model, Callable]:
-    """The architecture with logits as output and random weights, and its preprocessing (RGB in [0, 255] -> input)."""
+def build_network(application: Application) -> tuple[keras.Model, Callable]:
+    """The architecture with random weights and logits as its output, and its preprocessing (RGB in [0, 255] -> input)."""
+    use_keras()
     module: Any = import_module(f"keras.applications.{application.module}")
     network = getattr(module, application.builder)(weights=None, classifier_activation=None)
     return network, module.preprocess_input
 
 
-def cache() -> Path:
-    """Where Keras keeps its downloads ($KERAS_HOME or ~/.keras), so that nothing is downloaded twice."""
+def cache_folder() -> Path:
+    """The folder where Keras keeps its downloads: in $KERAS_HOME, or in ~/.keras."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
 
 
 def fetch(application: Application, host: str = HOST) -> Path:
-    """The published weights file, downloaded if it is not in the cache; its hash is checked where one is published."""
+    """The path of the published weights file. It is downloaded if the cache does not have it, and its hash is checked.
+
+    Raises ModelError with a sentence that says what to do.
+    """
     import pooch
     import requests
 
     name = Path(application.file).name
     md5 = f"md5:{application.md5}" if application.md5 else None
-    elsewhere = (
-        f'fetch {HOST}/{application.file} elsewhere and name it: load(..., weights="{name}") or --weights {name}.'
-    )
+    advice = f'download {HOST}/{application.file} with another tool, then use load(..., weights="{name}") or --weights {name}.'
     try:
         return Path(
             pooch.retrieve(
                 f"{host}/{application.file}",
                 known_hash=md5,
                 fname=name,
-                path=cache(),
+                path=cache_folder(),
                 downloader=pooch.HTTPDownloader(progressbar=True, timeout=30),
             )
         )
     except ValueError as error:  # pooch: the hash does not match
-        raise ModelError(
-            f"The download of {name} arrived damaged (its hash is wrong); try again, or {elsewhere}"
-        ) from error
+        raise ModelError(f"The downloaded file of {name} is damaged (wrong hash); try again, or {advice}") from error
     except requests.HTTPError as error:
         answer = getattr(error.response, "status_code", "an error")
-        raise ModelError(f"{name} could not be downloaded (the server answered {answer}); {elsewhere}") from error
+        raise ModelError(f"{name} could not be downloaded (the server answered {answer}); {advice}") from error
     except requests.RequestException as error:
-        raise ModelError(f"{name} could not be downloaded; check the network and try again, or {elsewhere}") from error
+        raise ModelError(
+            f"{name} could not be downloaded; check the internet connection and try again, or {advice}"
+        ) from error
     except OSError as error:
         raise ModelError(
-            f"{name} could not be kept in {cache()} ({reason(error)}); make room or set KERAS_HOME."
+            f"{name} could not be saved in {cache_folder()} ({describe_error(error)}); free disk space or set KERAS_HOME."
         ) from error
 
 
-def _given(weights: str | os.PathLike[str]) -> Path:
+def _check_weights_file(weights: str | os.PathLike[str]) -> Path:
+    """The path of a user's weights file. Raises ModelError if there is none or its suffix is wrong."""
     path = Path(weights)
     if not path.is_file():
         raise ModelError(f"There is no weights file '{path}'; check the path.")
@@ -138,13 +159,14 @@ def _given(weights: str | os.PathLike[str]) -> Path:
 
 
 def _cached_engine(name: str, weights: Path) -> Callable[[keras.Model, tuple[int, int]], Engine]:
-    """Compile as usual, but keep the converted network under the hash of its weights: converting takes up to a minute."""
+    """The function `compile_network`, which keeps the converted network in a file named by the hash of its weights.
+
+    The conversion takes up to a minute.
+    """
 
     def compile_once(network: keras.Model, canvas: tuple[int, int]) -> Engine:
-        from models.engine import compile_network
-
         with weights.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        return compile_network(network, canvas, keep=cache() / f"thumbscope-{name}-{digest}.tflite")
+        return compile_network(network, canvas, cache_file=cache_folder() / f"thumbscope-{name}-{digest}.tflite")
 
     return compile_once

@@ -1,14 +1,15 @@
-"""The two ImageNet classifiers whose weights live in this repository: no network, no downloads.
+"""The two ImageNet classifiers whose weights are in this repository: nothing is downloaded.
 
-Both are chains of inverted residual blocks (Sandler et al. 2018), so one builder serves both. Their BatchNorm was
-folded into the convolutions when they were converted (`weights/convert.py`): kernels and biases are all there is, which
-nearly halves the time of a gradient. `weights/backward.py` made the gradients' graphs.
+Both networks are chains of inverted residual blocks (Sandler et al. 2018, https://arxiv.org/abs/1801.04381), so one function
+builds both. `scripts/convert_weights.py` folded BatchNorm into the convolutions. Only kernels and biases are left, and a
+gradient takes nearly half as long. `scripts/backward_graphs.py` made the graphs of the gradients.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -17,20 +18,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.keras_settings import use_keras
 from models.classifier import Classifier
-from models.engine import Backward, LiteRT
 from models.head import LinearHead
+from models.litert import BackwardGraph, LiteRTEngine
 
 if TYPE_CHECKING:
     import keras
 
 WEIGHTS = Path(__file__).parent / "weights"
-TOP = 1280  # channels of the last activation, in both
+FEATURE_CHANNELS = 1280  # channels of the features, in both networks
 
 
 @dataclass(frozen=True)
 class Block:
-    """A run of inverted residual blocks: `expansion`, output `channels`, `repeats`, first `stride`, `kernel` size."""
+    """Several inverted residual blocks in a row.
+
+    Args:
+        expansion: Factor by which a block first increases the number of channels.
+        channels: Number of output channels.
+        repeats: Number of blocks.
+        stride: Stride of the first block; the others have stride 1.
+        kernel: Side of the depthwise kernel.
+    """
 
     expansion: int
     channels: int
@@ -41,7 +51,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A chain of blocks; `symmetric`: strided convolutions pad both sides by kernel // 2 (PyTorch), not by SAME."""
+    """A chain of blocks.
+
+    `symmetric`: strided convolutions pad both sides by kernel // 2, as PyTorch does, instead of by SAME.
+    """
 
     blocks: tuple[Block, ...]
     symmetric: bool
@@ -75,12 +88,16 @@ ARCHITECTURES = {
 }
 
 
-def build(architecture: Architecture, weights: dict[str, np.ndarray]) -> keras.Model:
-    """The Keras network: float32 RGB (N, h, w, 3) in [0, 255] -> features (N, h/32, w/32, 1280), logits (N, classes).
+_locks = {name: threading.Lock() for name in ARCHITECTURES}
 
-    `weights` maps "input.scale" and "input.offset" (3,) to the normalisation, "00.kernel", "00.bias", ... to the folded
-    convolutions in order (kernels in Keras layout), and "dense.kernel", "dense.bias" to the classifier.
+
+def build_network(architecture: Architecture, weights: dict[str, np.ndarray]) -> keras.Model:
+    """Build the Keras network: float32 RGB (N, h, w, 3) in [0, 255] -> features (N, h/32, w/32, 1280), logits (N, classes).
+
+    `weights` holds "input.scale" and "input.offset" (3,) for the normalisation; "00.kernel", "00.bias", ... for the folded
+    convolutions in order, with kernels in the layout of Keras; and "dense.kernel", "dense.bias" for the last layer.
     """
+    use_keras()
     import keras
     from keras import layers
 
@@ -88,7 +105,7 @@ def build(architecture: Architecture, weights: dict[str, np.ndarray]) -> keras.M
     pending: list[tuple[keras.Layer, str]] = []
 
     def convolve(x: keras.KerasTensor, kernel: int, stride: int, filters: int | None) -> keras.KerasTensor:
-        """A convolution of `filters`, or a depthwise one where that is None."""
+        """A convolution with this number of `filters`, or a depthwise convolution for None."""
         padding = "same"
         if stride > 1 and architecture.symmetric:
             x = layers.ZeroPadding2D(kernel // 2)(x)
@@ -117,7 +134,7 @@ def build(architecture: Architecture, weights: dict[str, np.ndarray]) -> keras.M
             x = convolve(x, 1, 1, block.channels)
             if index > 0:
                 x = layers.Add()([shortcut, x])
-    features = relu6(convolve(x, 1, 1, TOP), "features")
+    features = relu6(convolve(x, 1, 1, FEATURE_CHANNELS), "features")
     dense = layers.Dense(weights["dense.bias"].size)
     pending.append((dense, "dense"))
     logits = dense(layers.GlobalAveragePooling2D()(features))
@@ -128,23 +145,27 @@ def build(architecture: Architecture, weights: dict[str, np.ndarray]) -> keras.M
 
 
 @cache
-def _weights(name: str) -> dict[str, np.ndarray]:
+def load_weights(name: str) -> dict[str, np.ndarray]:
+    """The arrays of `weights/NAME.npz` as float32, shared between callers. For their names see `build_network`."""
     with np.load(WEIGHTS / f"{name}.npz", allow_pickle=False) as file:
         return {key: file[key].astype(np.float32) for key in file.files}
 
 
-def labels() -> tuple[str, ...]:
-    """The 1000 ImageNet classes in English, in the networks' order; every one is unique."""
+def imagenet_labels() -> tuple[str, ...]:
+    """The labels of the 1000 ImageNet classes in English, in the order of the logits. Every label is unique."""
     return tuple(json.loads((WEIGHTS / "imagenet_labels.json").read_text(encoding="utf-8")))
 
 
-def network(name: str) -> keras.Model:
-    """The Keras network of an embedded classifier, made anew: see `build`."""
-    return build(ARCHITECTURES[name], _weights(name))
+def load_network(name: str) -> keras.Model:
+    """A new Keras network of an embedded classifier; see `build_network`."""
+    return build_network(ARCHITECTURES[name], load_weights(name))
 
 
-def pointwise(name: str) -> Iterator[np.ndarray]:
-    """The kernels of 1x1 as a gradient's graph needs them, float16: each for the way there, (out, 1, 1, in), and back."""
+def pointwise_kernels(name: str) -> Iterator[np.ndarray]:
+    """The 1x1 kernels as the graph of the gradient needs them, as float16.
+
+    Every kernel comes twice: (out, 1, 1, in) for the forward pass, then (in, 1, 1, out) for the backward pass.
+    """
     with np.load(WEIGHTS / f"{name}.npz", allow_pickle=False) as file:
         kernels = [file[key] for key in file.files if key.endswith(".kernel") and file[key].shape[:2] == (1, 1)]
     for kernel in kernels:
@@ -153,18 +174,26 @@ def pointwise(name: str) -> Iterator[np.ndarray]:
 
 
 def _backward(name: str) -> bytes:
-    """The graph of the gradient, made by `weights/backward.py`, with the numbers it shares with the network."""
-    return b"".join([(WEIGHTS / f"{name}.backward.tflite").read_bytes(), *(each.tobytes() for each in pointwise(name))])
+    """The graph of the gradient as bytes, joined with the kernels that the file leaves out because NAME.npz has them."""
+    return b"".join(
+        [(WEIGHTS / f"{name}.backward.tflite").read_bytes(), *(kernel.tobytes() for kernel in pointwise_kernels(name))]
+    )
 
 
 def load(name: str) -> Classifier:
-    """An embedded classifier, ready in a few hundredths of a second and without TensorFlow."""
-    dense = _weights(name)
+    """An embedded classifier, loaded once and shared. This takes a few hundredths of a second and no TensorFlow."""
+    with _locks[name]:
+        return _load(name)
+
+
+@cache
+def _load(name: str) -> Classifier:
+    weights = load_weights(name)
     return Classifier(
         name=name,
-        labels=labels(),
-        engine=LiteRT((WEIGHTS / f"{name}.tflite").read_bytes()),
-        head=LinearHead(dense["dense.kernel"], dense["dense.bias"]),
-        network=lambda: network(name),
-        backward=Backward(lambda: _backward(name), TOP, Classifier.stride),
+        labels=imagenet_labels(),
+        engine=LiteRTEngine((WEIGHTS / f"{name}.tflite").read_bytes()),
+        head=LinearHead(weights["dense.kernel"], weights["dense.bias"]),
+        build_network=lambda: load_network(name),
+        backward=BackwardGraph(lambda: _backward(name), FEATURE_CHANNELS, Classifier.stride),
     )

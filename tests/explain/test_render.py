@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.errors import UnknownNameError, UserError
 from explain import explain, render
-from models.errors import UnknownNameError, UserError
-from tests.explain.nets import linear, picture
+from tests.networks import linear, picture
 
 RAMP = np.linspace(0, 1, 256, dtype=np.float32)[None]
 UNIFORM = ("inferno", "viridis", "magma", "plasma", "cividis")
@@ -110,29 +110,29 @@ def test_an_unknown_colour_map() -> None:
 def test_sheet_and_legend_fit_any_width(size: tuple[int, int]) -> None:
     pixels = picture(*size)
     canvas = (16, 128) if size[1] > 16 * size[0] else (16, 16)
-    found = explain(pixels[:, : 16 * size[0]], linear(canvas), "saliency", 0)
-    legend = render.legend(found, size[1])
+    explanation = explain(pixels[:, : 16 * size[0]], linear(canvas), "saliency", 0)
+    legend = render.legend(explanation, size[1])
     assert legend.dtype == np.uint8
     assert legend.shape[1:] == (size[1], 3)
     assert 25 <= legend.shape[0] <= 100
     assert len(np.unique(legend.reshape(-1, 3), axis=0)) > 10, "the colour bar is there"
     assert (legend[:, 0] == 255).all(), "nothing runs over the edge"
     assert (legend[:, -1] == 255).all()
-    if found.heatmap.shape == size:
-        sheet = render.sheet(pixels, found, "viridis", 0.3)
+    if explanation.heatmap.shape == size:
+        sheet = render.sheet(pixels, explanation, "viridis", 0.3)
         assert sheet.shape == (size[0] + legend.shape[0], size[1], 3)
-        np.testing.assert_array_equal(sheet[: size[0]], render.overlay(pixels, found.heatmap, "viridis", 0.3))
-        np.testing.assert_array_equal(sheet[size[0] :], render.legend(found, size[1], "viridis"))
+        np.testing.assert_array_equal(sheet[: size[0]], render.overlay(pixels, explanation.heatmap, "viridis", 0.3))
+        np.testing.assert_array_equal(sheet[size[0] :], render.legend(explanation, size[1], "viridis"))
 
 
 def test_the_legend_says_what_is_explained() -> None:
     """Another class or another model gives another strip; very long labels are cut, not wrapped or run into the bar."""
     import dataclasses
 
-    found = explain(picture(), linear(), "saliency", 0)
-    other = dataclasses.replace(found, label="another")
-    long = dataclasses.replace(found, label="a very long label " * 20)
-    strips = [render.legend(e, 640) for e in (found, other, long, dataclasses.replace(found, model="m"))]
+    explanation = explain(picture(), linear(), "saliency", 0)
+    other = dataclasses.replace(explanation, label="another")
+    long = dataclasses.replace(explanation, label="a very long label " * 20)
+    strips = [render.legend(e, 640) for e in (explanation, other, long, dataclasses.replace(explanation, model="m"))]
     assert len({strip.tobytes() for strip in strips}) == 4
     assert len({strip.shape for strip in strips}) == 1
     bar = slice(640 - 213 - 20, None)

@@ -1,5 +1,7 @@
 """keras.applications: the right layer and preprocessing, weights from a file or a server, and no request to the world."""
 
+from __future__ import annotations
+
 import hashlib
 import http.server
 import logging
@@ -9,17 +11,17 @@ import socket
 import threading
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
-keras = pytest.importorskip("keras")
-
-from models import applications, load  # noqa: E402
-from models.applications import APPLICATIONS, Application, fetch  # noqa: E402
-from models.engine import Function, LiteRT  # noqa: E402
-from models.errors import ModelError  # noqa: E402
-from models.head import LinearHead, NetworkHead  # noqa: E402
-from models.keras_model import take_apart  # noqa: E402
+from core.errors import ModelError
+from models import applications, load
+from models.applications import APPLICATIONS, Application, fetch
+from models.engine import TensorFlowEngine
+from models.from_keras import split_model
+from models.head import LinearHead, NetworkHead
+from models.litert import LiteRTEngine
 
 
 @pytest.fixture(autouse=True)
@@ -70,20 +72,20 @@ def off(found, truth):
 
 
 def random_network(name):
-    """As `build` makes it; its BatchNorms have seen a batch, or signals would fade to nothing on their way."""
+    """As `build` makes it, with its preprocessing; its BatchNorms have seen a batch, or signals would fade on their way."""
     keras.utils.set_random_seed(3)
-    network, preprocess = applications.build(APPLICATIONS[name])
+    network, preprocess = applications.build_network(APPLICATIONS[name])
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
     network(preprocess(pictures(4)), training=True)
-    return network
+    return network, preprocess
 
 
 @pytest.fixture(scope="module")
 def network():
     """The smallest of them with random weights."""
-    return random_network("mobilenet_v2_keras")
+    return random_network("mobilenet_v2_keras")[0]
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +109,11 @@ def check(name, network, flat, head, forward):
     assert off(head.logits(features), truth) < 1e-3
 
 
-@pytest.mark.parametrize("name", ["efficientnet_v2b0", "resnet50"])
-def test_weights_written_and_read_back(name, tmp_path, monkeypatch):
-    """Converting is another test's business: it takes a minute for the larger ones."""
-    monkeypatch.setattr(applications, "_cached_engine", lambda *_: lambda network, canvas: Function(network))
-    original = random_network(name)
+def test_weights_written_and_read_back(tmp_path, monkeypatch):
+    """Of a network that normalises inside. Converting is another test's business: it takes a minute for the larger ones."""
+    name = "efficientnet_v2b0"
+    monkeypatch.setattr(applications, "_cached_engine", lambda *_: lambda network, canvas: TensorFlowEngine(network))
+    original, _ = random_network(name)
     path = tmp_path / f"{name}.weights.h5"
     original.save_weights(path)
     keras.utils.set_random_seed(4)  # other random weights than those that were written
@@ -119,14 +121,15 @@ def test_weights_written_and_read_back(name, tmp_path, monkeypatch):
     assert classifier.name == name
     assert classifier.labels[566] == "French horn"
     assert classifier.canvas == (224, 224)
-    check(name, original, classifier._build(), classifier.head, classifier.forward)
+    check(name, original, classifier._build_network(), classifier.head, classifier.forward)
 
 
-def test_vgg16():
-    """Half a gigabyte: taken apart once, not written, read and converted."""
-    network, preprocess = applications.build(APPLICATIONS["vgg16"])
-    flat, head, activation = take_apart(network, preprocess)
-    check("vgg16", network, flat, head, flat)
+@pytest.mark.parametrize("name", ["resnet50", "vgg16"])
+def test_large_networks(name):
+    """Up to half a gigabyte: taken apart once, not written, read and converted."""
+    network, preprocess = random_network(name)
+    flat, head, activation = split_model(network, preprocess)
+    check(name, network, flat, head, flat)
     assert activation == "softmax"
 
 
@@ -140,13 +143,13 @@ def test_preprocessing_is_that_of_keras(name):
 
 def test_mobilenet_is_converted_once_and_kept(network, weights, tmp_path, monkeypatch, capfd):
     first = load("mobilenet_v2_keras", weights=str(weights))
-    assert isinstance(first.engine, LiteRT)
-    check("mobilenet_v2_keras", network, first._build(), first.head, first.forward)
+    assert isinstance(first.engine, LiteRTEngine)
+    check("mobilenet_v2_keras", network, first._build_network(), first.head, first.forward)
     (kept,) = (tmp_path / "keras" / "models").iterdir()
     assert re.fullmatch(r"thumbscope-mobilenet_v2_keras-[0-9a-f]{16}\.tflite", kept.name)
-    monkeypatch.setattr("models.engine.convert", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr("models.litert.convert", lambda *_: pytest.fail("converted again"))
     second = load("mobilenet_v2_keras", weights=weights)
-    assert isinstance(second.engine, LiteRT)
+    assert isinstance(second.engine, LiteRTEngine)
     assert np.array_equal(first.forward(pictures())[1], second.forward(pictures())[1])
     assert capfd.readouterr().out == ""
 
@@ -159,7 +162,7 @@ def test_weights_in_the_published_format(network, tmp_path, monkeypatch):
     path = tmp_path / "published.h5"
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, network)
-    monkeypatch.setattr(applications, "_cached_engine", lambda *_: lambda network, canvas: Function(network))
+    monkeypatch.setattr(applications, "_cached_engine", lambda *_: lambda network, canvas: TensorFlowEngine(network))
     classifier = load("mobilenet_v2_keras", weights=path)
     assert off(classifier.forward(pictures())[1], network(PREPROCESS["mobilenet_v2_keras"](pictures()))) < 1e-3
 
@@ -243,7 +246,7 @@ UNHASHED = Application("m", "M", "family/file.h5", None)
 
 
 def files():
-    folder = applications.cache()
+    folder = applications.cache_folder()
     return [path.name for path in folder.iterdir()] if folder.exists() else []
 
 
@@ -251,7 +254,7 @@ def files():
 def test_download_once(server, application, capfd):
     first = fetch(application, host=server.host)
     assert first.read_bytes() == CONTENT
-    assert first == applications.cache() / "file.h5"
+    assert first == applications.cache_folder() / "file.h5"
     assert str(first).startswith(os.environ["KERAS_HOME"])
     assert server.requests == ["/somewhere/family/file.h5"]
     assert fetch(application, host=server.host) == first
@@ -271,7 +274,7 @@ def refusal(application, host):
 def test_truncated_download(server, application, capfd):
     server.answer = (200, len(CONTENT), CONTENT[: len(CONTENT) // 2])
     text = refusal(application, server.host)
-    assert "file.h5 could not be downloaded; check the network and try again" in text
+    assert "file.h5 could not be downloaded; check the internet connection and try again" in text
     assert "https://storage.googleapis.com/tensorflow/keras-applications/family/file.h5" in text
     assert 'load(..., weights="file.h5")' in text
     assert capfd.readouterr().out == ""
@@ -281,14 +284,14 @@ def test_truncated_download(server, application, capfd):
 
 def test_wrong_hash(server):
     server.answer = (200, len(CONTENT), CONTENT[:-1] + b"!")
-    assert "arrived damaged (its hash is wrong); try again" in refusal(HASHED, server.host)
+    assert "is damaged (wrong hash); try again" in refusal(HASHED, server.host)
     server.answer = (200, len(CONTENT), CONTENT)
     assert fetch(HASHED, host=server.host).read_bytes() == CONTENT
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_anew(server):
-    applications.cache().mkdir(parents=True)
-    (applications.cache() / "file.h5").write_bytes(CONTENT[:100])
+    applications.cache_folder().mkdir(parents=True)
+    (applications.cache_folder() / "file.h5").write_bytes(CONTENT[:100])
     assert fetch(HASHED, host=server.host).read_bytes() == CONTENT
 
 
@@ -297,19 +300,23 @@ def test_refused_connection():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     text = refusal(HASHED, f"http://127.0.0.1:{port}")
-    assert "could not be downloaded; check the network" in text
+    assert "could not be downloaded; check the internet connection" in text
 
 
 @pytest.mark.parametrize("status", [404, 503])
 def test_refused_by_the_server(server, status):
     server.answer = (status, 9, b"Not here.")
-    assert f"could not be downloaded (the server answered {status}); fetch https://" in refusal(UNHASHED, server.host)
+    assert f"could not be downloaded (the server answered {status}); download https://" in refusal(
+        UNHASHED, server.host
+    )
 
 
 def test_no_room_for_the_download(server, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
-    with pytest.raises(ModelError, match=r"file\.h5 could not be kept in .*; make room or set KERAS_HOME") as caught:
+    with pytest.raises(
+        ModelError, match=r"file\.h5 could not be saved in .*; free disk space or set KERAS_HOME"
+    ) as caught:
         fetch(HASHED, host=server.host)
     sentence(caught)
 
@@ -322,7 +329,7 @@ def test_load_downloads_where_no_file_is_given(server, monkeypatch, caplog):
     assert server.requests == ["/somewhere/" + APPLICATIONS["mobilenet_v2_keras"].file]
     text = sentence(caught)
     assert "does not hold weights for mobilenet_v2_keras" in text
-    assert f"delete {applications.cache()}" in text
+    assert f"delete {applications.cache_folder()}" in text
 
 
 def test_published_files_are_named_as_keras_names_them():

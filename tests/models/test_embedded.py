@@ -1,5 +1,7 @@
 """The networks in this repository: right weights, right labels, right answers, and no TensorFlow until a gradient."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import subprocess
@@ -10,12 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from models import MODELS, embedded, load, picture
+from core import images
+from core.errors import ModelError, UnknownNameError
+from models import MODELS, embedded, load
 from models.classifier import Classifier
 from models.embedded import WEIGHTS
-from models.errors import ModelError, UnknownNameError
-from models.gradient import PixelGradient
-from models.trained import Trained
+from models.gradients import PixelGradient
+from models.trained_head import TrainedClassifier
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "samples" / "photos"
@@ -29,7 +32,7 @@ def classifier(request):
 
 @pytest.fixture(scope="module")
 def coffee():
-    return picture.read(PHOTOS / "coffee.jpg").pixels
+    return images.read(PHOTOS / "coffee.jpg").pixels
 
 
 def test_both_work_without_tensorflow():
@@ -59,7 +62,7 @@ for name in sys.argv[3:]:
 
 @pytest.mark.parametrize(("photo", "label"), [("coffee", "espresso"), ("cat", "Egyptian cat")])
 def test_the_samples_are_recognised(classifier, photo, label):
-    top = classifier.predict(picture.read(PHOTOS / f"{photo}.jpg").pixels)
+    top = classifier.predict(images.read(PHOTOS / f"{photo}.jpg").pixels)
     assert top[0].label == label
     assert top[0].probability > 0.2
     assert [p.probability for p in top] == sorted((p.probability for p in top), reverse=True)
@@ -137,7 +140,7 @@ def test_gradient_is_that_of_tensorflow(classifier, coffee, size):
     canvas = classifier.geometry(size).place(pixels)[None]
     target = np.zeros(1000, np.float32)
     target[[classifier.index("espresso"), classifier.index("cup")]] = 1, -0.5
-    truth = classifier._once("pixels", PixelGradient)(canvas, target)
+    truth = classifier.cached("pixels", PixelGradient)(canvas, target)
     found = classifier.gradient(canvas, target)
     assert np.linalg.norm(found - truth) < 0.02 * np.linalg.norm(truth)
     assert np.median(np.abs(found - truth)) < 1e-3 * np.abs(truth).mean()
@@ -146,13 +149,13 @@ def test_gradient_is_that_of_tensorflow(classifier, coffee, size):
 def test_gradient_of_a_head_with_a_hidden_layer_is_that_of_tensorflow(classifier, coffee):
     rng = np.random.default_rng(3)
     layers = [
-        (rng.normal(0, 0.03, (embedded.TOP, 8)), rng.normal(0, 0.1, 8)),
+        (rng.normal(0, 0.03, (embedded.FEATURE_CHANNELS, 8)), rng.normal(0, 0.1, 8)),
         (rng.normal(0, 0.3, (8, 3)), np.zeros(3)),
     ]
-    trained = Trained(classifier, layers, ("a", "b", "c"), side=96)
+    trained = TrainedClassifier(classifier, layers, ("a", "b", "c"), side=96)
     canvas = np.stack([trained.geometry(coffee.shape[:2]).place(pixels) for pixels in (coffee, 255 - coffee)])
     target = np.array([1, 0, -1], np.float32)
-    truth = trained._once("pixels", PixelGradient)(canvas, target)
+    truth = trained.cached("pixels", PixelGradient)(canvas, target)
     assert np.linalg.norm(trained.gradient(canvas, target) - truth) < 0.02 * np.linalg.norm(truth)
 
 
@@ -203,7 +206,7 @@ def test_labels_are_a_thousand_and_unique(classifier):
     assert [classifier.labels[index] for index in (0, 285, 967, 999)] == [
         "tench", "Egyptian cat", "espresso", "toilet tissue",
     ]  # fmt: skip
-    assert classifier.labels == embedded.labels()
+    assert classifier.labels == embedded.imagenet_labels()
 
 
 @pytest.mark.parametrize("target", ["French horn", "french HORN", " French horn ", 566, np.int64(566)])
