@@ -1,4 +1,4 @@
-"""A steady quad over the frames of a camera: small shifts are smoothed, jumps must last, gaps are bridged."""
+"""A stable quad over the frames of a camera: small movements are smoothed, jumps must be confirmed, gaps are bridged."""
 
 from __future__ import annotations
 
@@ -6,42 +6,45 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from capture import Quad
+from capture.quad import Quad
 
-STILL = 0.01  # of the quad's size: what moves less is the hand's trembling
-MOVES = 0.25  # what moves more is another screen, or an error
-CALM, FOLLOW = 0.25, 0.7  # how much of a shift is taken over at once, when still and when moving
-PATIENCE = 6  # frames that a quad is kept without being seen
-PROOF = 2  # frames in which one must be seen, the first or another, before it is believed
+STILL = 0.01  # of the quad's size: smaller movements are camera shake
+MOVES = 0.25  # of the quad's size: larger movements are another screen, or an error
+CALM, FOLLOW = 0.25, 0.7  # share of a movement that is applied per frame: when still, when moving
+PATIENCE = 6  # frames for which a quad is kept without a detection
+PROOF = 2  # consecutive frames with a detection before a new quad is shown
 
 
 @dataclass(frozen=True)
 class Track:
-    """`quad`: where the screen is thought to be, or None. `missed`: frames since it was seen. `rival`, `seen`: another place
-    where one has been found lately, and how often in a row."""
+    """The state between two frames.
+
+    `quad`: the estimated place of the screen, or None. `missed`: frames since its last detection. `rival`: another place with
+    recent detections; `seen`: how many in a row.
+    """
 
     quad: Quad | None = None
     missed: int = 0
     rival: Quad | None = None
     seen: int = 0
 
-    def follow(self, found: Quad | None) -> Track:
-        """After the next frame, in which `found` is what a search gave."""
-        if found is None:
+    def follow(self, detected: Quad | None) -> Track:
+        """The state after the next frame; `detected`: the result of its search."""
+        if detected is None:
             lost = self.missed + 1
             return Track() if lost > PATIENCE else replace(self, missed=lost, rival=None, seen=0)
-        if self.quad is not None and (moved := shift(self.quad, found)) <= MOVES:
+        if self.quad is not None and (moved := corner_shift(self.quad, detected)) <= MOVES:
             share = CALM + (FOLLOW - CALM) * min(1.0, moved / (5 * STILL)) if moved > STILL else CALM
-            corners = self.quad.corners + share * (found.corners - self.quad.corners)
-            return Track(replace(found, corners=corners))
-        again = self.rival is not None and shift(self.rival, found) <= MOVES
+            corners = self.quad.corners + share * (detected.corners - self.quad.corners)
+            return Track(replace(detected, corners=corners))
+        again = self.rival is not None and corner_shift(self.rival, detected) <= MOVES
         seen, lost = self.seen + 1 if again else 1, self.missed + 1
         if seen >= PROOF:
-            return Track(found)
-        return Track(None if lost > PATIENCE else self.quad, lost, found, seen)
+            return Track(detected)
+        return Track(None if lost > PATIENCE else self.quad, lost, detected, seen)
 
 
-def shift(one: Quad, other: Quad) -> float:
-    """The furthest that a corner moved, as a part of the quad's size."""
-    size = np.linalg.norm(np.ptp(one.corners, axis=0))
-    return float(np.linalg.norm(one.corners - other.corners, axis=1).max() / size)
+def corner_shift(first: Quad, second: Quad) -> float:
+    """The largest movement of a corner, relative to the quad's size."""
+    size = np.linalg.norm(np.ptp(first.corners, axis=0))
+    return float(np.linalg.norm(first.corners - second.corners, axis=1).max() / size)

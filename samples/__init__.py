@@ -1,71 +1,7 @@
-"""Sample pictures: free photographs, and thumbnails of three invented channels.
-
-Importing this package reads one folder listing and no picture; `samples.render`
-is the part that needs Pillow and NumPy.
-"""
+"""Sample pictures: free photographs, and thumbnails of three invented video channels with a planted cue each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from samples.catalogue import CHANNEL_NAMES, PRACTICE, ROOT, SAMPLES, Sample
 
-ROOT = Path(__file__).resolve().parent
-"""The folder that holds `photos/`, `thumbnails/` and `fonts/`."""
-
-PRACTICE = ROOT / "practice_channels.zip"
-"""Thumbnails of the invented channels, a folder each, to train with; `samples.practice` made it."""
-
-CHANNEL_NAMES = {"orbit": "Orbit Lab", "crumb": "Crumb & Co", "bolt": "Bolt Squad"}
-"""Display name of each invented channel, by its key in file names."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture that can be offered to a visitor.
-
-    `path` is absolute; `licence` is the short name used in LICENSES.md.
-    """
-
-    path: Path
-    title: str
-    kind: Literal["photo", "thumbnail"]
-    licence: str
-
-
-# Display order: the pictures that explain best come first.
-_PHOTOS = {
-    "cat.jpg": ("Chelsea the cat", "CC0 1.0"),
-    "coffee.jpg": ("A cup of espresso", "CC0 1.0"),
-    "raccoon.jpg": ("A raccoon among leaves", "Public domain"),
-    "rocket.jpg": ("A rocket on its launch pad", "Public domain"),
-    "palace.jpg": ("A pagoda above a lake", "CC BY 2.0"),
-    "astronaut.jpg": ("Eileen Collins, astronaut", "Public domain"),
-    "photographer.jpg": ("A photographer at a tripod", "CC0 1.0"),
-}
-
-
-def _photos() -> list[Sample]:
-    """Return the photographs of the table that are present, in its order."""
-    folder = ROOT / "photos"
-    return [
-        Sample(folder / name, title, "photo", licence)
-        for name, (title, licence) in _PHOTOS.items()
-        if (folder / name).is_file()
-    ]
-
-
-def _thumbnails() -> list[Sample]:
-    """Return the rendered thumbnails, the channels taking turns."""
-    found: list[tuple[int, int, Sample]] = []
-    order = list(CHANNEL_NAMES)
-    for path in (ROOT / "thumbnails").glob("*-*.jpg"):
-        channel, _, seed = path.stem.partition("-")
-        if channel in CHANNEL_NAMES and seed.isdecimal():
-            title = f"{CHANNEL_NAMES[channel]}, video {int(seed) + 1}"
-            found.append((int(seed), order.index(channel), Sample(path, title, "thumbnail", "CC0 1.0")))
-    return [sample for _, _, sample in sorted(found, key=lambda item: item[:2])]
-
-
-SAMPLES: tuple[Sample, ...] = (*_photos(), *_thumbnails())
-"""Every sample, photographs first, in a good order for display."""
+__all__ = ["CHANNEL_NAMES", "PRACTICE", "ROOT", "SAMPLES", "Sample"]

@@ -1,9 +1,9 @@
-"""The practice channels: small renderings of the three invented channels in one zip, to try training with.
+"""The practice channels: small thumbnails of the three invented channels in one zip, to try training.
 
     python -m samples.practice
 
-makes `practice_channels.zip` again, byte for byte where the libraries are of the same version: a folder a channel, named
-after it, of 24 thumbnails. Their seeds begin at 100, so that the samples (seeds 0 to 3) were never trained on.
+makes `practice_channels.zip` again, byte for byte with the same library versions. It has one folder per channel, with 24
+thumbnails each. Their seeds start at 100, so none of the samples (seeds 0 to 3) is in a training set.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import zipfile
 
 from PIL import Image
 
+from core.files import write_atomically
 from samples import CHANNEL_NAMES, PRACTICE
 from samples.render import render
 
@@ -21,9 +22,9 @@ SIZE = (384, 216)
 
 
 def main() -> None:
-    """Render and write the archive."""
+    """Render the thumbnails and write the archive."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:  # stored: JPEG does not shrink further
+    with zipfile.ZipFile(content, "w") as archive:  # stored, because JPEG files do not shrink further
         for channel, name in CHANNEL_NAMES.items():
             for seed in range(FIRST, FIRST + COUNT):
                 picture = io.BytesIO()
@@ -31,7 +32,7 @@ def main() -> None:
                 image.save(picture, "JPEG", quality=80, optimize=True)
                 entry = zipfile.ZipInfo(f"{name}/{channel}-{seed}.jpg", (2026, 1, 1, 0, 0, 0))
                 archive.writestr(entry, picture.getvalue())
-    PRACTICE.write_bytes(content.getvalue())
+    write_atomically(PRACTICE, content.getvalue())
 
 
 if __name__ == "__main__":

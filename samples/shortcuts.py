@@ -1,13 +1,15 @@
-"""Render tanks and jeeps whose classifier can cheat: data sets with a planted shortcut, and their clean counterparts.
+"""Render tanks and jeeps with a planted shortcut, and clean data sets without one.
 
-A scene is a vehicle on a ground in some weather, perhaps with a timestamp, a border or a caption, stored with some JPEG
-quality. In a planted set one of these cues goes with the vehicle: in 100, 95 or 80 % of the pictures each class carries its
-own state of the cue. In the clean counterpart the same vehicles stand at the same places and the cue is dealt out evenly.
-Every other cue is dealt out evenly in both. The story behind it, tanks told from woods by the weather, is told in many
-versions; the first network known to have been caught at it looked at a watermark (Lapuschkin et al. 2016).
+A scene is a vehicle on a ground in some weather, perhaps with a timestamp, a border or a caption, saved with some JPEG
+quality. In a planted data set one of these cues is correlated with the vehicle: in 100, 95 or 80 % of the pictures each class
+has its own state of the cue. In the clean data set the same vehicles are at the same places, and the cue is independent of
+the class. All other cues are independent of the class in both.
 
->>> from samples.scenes import planted
->>> [scene.vehicle for scene in planted("ground", count=2, seed=0)]
+Many versions tell the story of a network that recognised tanks by the weather. A documented case is a classifier that used a
+watermark (Lapuschkin et al. 2016, https://arxiv.org/abs/1512.00172).
+
+>>> from samples.shortcuts import render_scenes
+>>> [scene.vehicle for scene in render_scenes("ground", count=2, seed=0)]
 ['tank', 'tank', 'jeep', 'jeep']
 """
 
@@ -33,21 +35,21 @@ CUES = {
     "text": "tanks carry a caption",
     "jpeg": "tanks were saved with a low JPEG quality",
 }
-"""The cues that can be planted, and what is then true of the data set."""
+"""The cues that can be planted, each with a description of its data set."""
 
-_Rng = np.random.Generator
+Rng = np.random.Generator
 _Y, _X = (axis.astype(np.float32) for axis in np.mgrid[0 : SIZE[0], 0 : SIZE[1]])
 _PAINT = ((86, 92, 58), (122, 112, 78), (150, 134, 98), (96, 98, 96), (74, 70, 56), (132, 124, 112))  # of both vehicles
-_SHIFT = 4  # OpenCV draws in sixteenths of a pixel
+_SHIFT = 4  # OpenCV draws with a precision of 1/16 pixel
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture and the truth about it.
+    """One picture with its ground truth.
 
-    `image` uint8 RGB (180, 320, 3). `subject`, `cue`: bool (180, 320), True on the vehicle and where the planted cue shows:
-    everywhere for weather and jpeg, nowhere where a state of the cue means its absence. `vehicle`: the class. `carries`: the
-    vehicle that the planted cue goes with, which need not be this one.
+    `image`: uint8 RGB (180, 320, 3). `subject`: bool (180, 320), True on the vehicle. `cue`: bool (180, 320), True where the
+    planted cue is visible. It is True everywhere for weather and jpeg, and False everywhere where the cue is absent.
+    `vehicle`: the class. `carries`: the class whose state of the cue the picture has; it may be the other class.
     """
 
     image: np.ndarray
@@ -57,36 +59,46 @@ class Scene:
     carries: str
 
 
-def planted(cue: str, *, correlation: float = 1.0, count: int = 60, seed: int = 0) -> list[Scene]:
-    """A data set of `count` scenes a class, tanks first, in which `cue` tells the class in a share of the pictures.
+def render_scenes(cue: str, *, correlation: float = 1.0, count: int = 60, seed: int = 0) -> list[Scene]:
+    """Render a data set with a planted shortcut, tanks first.
 
-    `correlation` in [0.5, 1]: the share of each class's pictures that carry the cue of their own class; 0.5 is the clean
-    counterpart, in which the cue says nothing. The same seed gives the same vehicles at the same places for every
-    correlation. Raises ValueError for an unknown cue or a correlation out of range.
+    Args:
+        cue: The planted cue; a key of CUES.
+        correlation: The share of each class's pictures that have the cue of their own class, in [0.5, 1]. With 0.5 the data
+            set is clean: the cue is independent of the class.
+        count: Scenes per class.
+        seed: The same seed gives the same vehicles at the same places for every correlation.
+
+    Raises:
+        ValueError: For an unknown cue, or a correlation out of range.
     """
     if cue not in CUES:
         raise ValueError(f"There is no cue {cue!r}; choose one of {', '.join(CUES)}.")
     if not 0.5 <= correlation <= 1:
-        raise ValueError(f"The correlation goes from 0.5 (clean) to 1; got {correlation}.")
+        raise ValueError(f"The correlation must be between 0.5 (clean) and 1, not {correlation}.")
     scenes = []
     for number, vehicle in enumerate(VEHICLES):
         order = np.random.default_rng([seed, number]).permutation(count)
         own = order < round(correlation * count)
-        # Every other cue is dealt out evenly too, each in an order of its own.
+        # All other cues are independent of the class, each in its own random order.
         states = {
             name: np.random.default_rng([seed, number, index]).permutation(count) % 2 for index, name in enumerate(CUES)
         }
         states[cue] = np.where(own, number, 1 - number)
         for index in range(count):
             dealt = {name: int(values[index]) for name, values in states.items()}
-            scenes.append(scene(vehicle, [seed, number, index], cue, dealt))
+            scenes.append(render_scene(vehicle, [seed, number, index], cue, dealt))
     return scenes
 
 
-def scene(vehicle: str, seed: list[int], cue: str, states: dict[str, int]) -> Scene:
-    """One scene: `states` says for each cue whose it is, 0 the tank's and 1 the jeep's.
+def render_scene(vehicle: str, seed: list[int], cue: str, states: dict[str, int]) -> Scene:
+    """Render one scene. Timestamp, border, caption and a low JPEG quality appear only where they are the planted cue.
 
-    Timestamp, border, caption and a poor JPEG quality appear only where they are the planted cue.
+    Args:
+        vehicle: One of VEHICLES.
+        seed: Of all random choices.
+        cue: The planted cue; a key of CUES.
+        states: For each cue its state: 0 is the state of the tank's class, 1 that of the jeep's class.
     """
     layout, look, paint = (np.random.default_rng([*seed, part]) for part in (0, 1, 3))
     dull = states["weather"] == 0
@@ -111,8 +123,8 @@ def scene(vehicle: str, seed: list[int], cue: str, states: dict[str, int]) -> Sc
 # --- Grounds -----------------------------------------------------------------
 
 
-def _noise(rng: _Rng, cell: tuple[float, float], octaves: int = 4) -> np.ndarray:
-    """Smooth fractal noise (180, 320) of mean 0 and standard deviation 1; `cell`: the coarsest cell's (height, width)."""
+def _noise(rng: Rng, cell: tuple[float, float], octaves: int = 4) -> np.ndarray:
+    """Smooth fractal noise (180, 320), mean 0, standard deviation 1. `cell`: height and width of the coarsest cell."""
     total = np.zeros(SIZE, np.float32)
     for octave in range(octaves):
         grid = [max(2, round(side / step * 2**octave)) for side, step in zip(SIZE, cell, strict=True)]
@@ -121,13 +133,13 @@ def _noise(rng: _Rng, cell: tuple[float, float], octaves: int = 4) -> np.ndarray
     return (total - total.mean()) / total.std()
 
 
-def _coloured(base: tuple[int, int, int], shade: np.ndarray, rng: _Rng) -> np.ndarray:
-    """A colour, moved a little, times a shade (180, 320)."""
+def _coloured(base: tuple[int, int, int], shade: np.ndarray, rng: Rng) -> np.ndarray:
+    """A colour with a small random change, times a shade (180, 320)."""
     colour = np.array(base, np.float32) * rng.uniform(0.9, 1.1, 3).astype(np.float32)
     return colour * shade[..., None]
 
 
-def _forest(rng: _Rng) -> np.ndarray:
+def _forest(rng: Rng) -> np.ndarray:
     """Foliage, trunks and a strip of grass, float32 RGB of about the same brightness as `_desert`."""
     leaves = _noise(rng, (34, 34), 5)
     canvas = _coloured((96, 132, 72), 1 + 0.38 * leaves, rng)
@@ -145,7 +157,7 @@ def _forest(rng: _Rng) -> np.ndarray:
     return _over(canvas, grass, np.clip((_Y - horizon) / 14, 0, 1))
 
 
-def _desert(rng: _Rng) -> np.ndarray:
+def _desert(rng: Rng) -> np.ndarray:
     """Sand with ripples under a pale sky, float32 RGB."""
     horizon = rng.uniform(0.25, 0.45) * SIZE[0]
     sky = _coloured((128, 146, 158), 1 + 0.05 * _noise(rng, (60, 200), 3) + 0.1 * (_Y / SIZE[0] - 0.3), rng)
@@ -160,18 +172,18 @@ def _over(under: np.ndarray, upper: np.ndarray, coverage: np.ndarray) -> np.ndar
     return under + (upper - under) * coverage[..., None]
 
 
-def _weather(canvas: np.ndarray, rng: _Rng, dull: bool | None) -> np.ndarray:
-    """Light on everything: dull, sunny, or (None) anything between."""
+def _weather(canvas: np.ndarray, rng: Rng, dull: bool | None) -> np.ndarray:
+    """The canvas in the light of a dull day, a sunny day, or (None) anything between."""
     low, high = {True: (0.5, 0.62), False: (1.22, 1.4), None: (0.5, 1.4)}[dull]
     return canvas * np.float32(rng.uniform(low, high))
 
 
 # --- Vehicles ----------------------------------------------------------------
 
-_Points = list[tuple[float, float]]
+Points = list[tuple[float, float]]
 
-# Seen from the side, 1 long, y upwards from the ground.
-_HULLS: dict[str, list[tuple[float, _Points]]] = {  # shade of the paint, outline
+# Side views: the length is 1, and y goes up from the ground.
+_HULLS: dict[str, list[tuple[float, Points]]] = {  # shade of the paint, outline
     "tank": [
         (0.55, [(0.03, 0.10), (0.12, 0.0), (0.88, 0.0), (0.98, 0.10), (0.95, 0.16), (0.05, 0.16)]),
         (1.0, [(0.0, 0.16), (0.06, 0.25), (0.92, 0.25), (1.0, 0.18), (0.96, 0.14), (0.04, 0.14)]),
@@ -192,8 +204,8 @@ _WHEELS: dict[str, list[tuple[float, float, float]]] = {  # x, y, radius
 }
 
 
-def _vehicle(canvas: np.ndarray, rng: _Rng, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Put a vehicle somewhere on the ground, facing either way; return the picture and where the vehicle is."""
+def _vehicle(canvas: np.ndarray, rng: Rng, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Paint a vehicle at a random place and in a random direction. Return the picture and the mask of the vehicle."""
     long = rng.uniform(56, 88)
     facing = 1 if rng.random() < 0.5 else -1
     middle, floor = rng.uniform(0.32, 0.68) * SIZE[1], rng.uniform(0.66, 0.82) * SIZE[0]
@@ -201,7 +213,7 @@ def _vehicle(canvas: np.ndarray, rng: _Rng, kind: str) -> tuple[np.ndarray, np.n
 
     drawn, covered = np.zeros((*SIZE, 3), np.uint8), np.zeros(SIZE, np.uint8)
 
-    def put(points: _Points, colour: np.ndarray) -> None:
+    def put(points: Points, colour: np.ndarray) -> None:
         at = [(middle + facing * (x - 0.5) * long, floor - y * long) for x, y in points]
         outline = np.rint(np.array(at) * 2**_SHIFT).astype(np.int32)
         cv2.fillPoly(drawn, [outline], np.clip(colour, 0, 255).tolist(), cv2.LINE_AA, _SHIFT)
@@ -220,25 +232,25 @@ def _vehicle(canvas: np.ndarray, rng: _Rng, kind: str) -> tuple[np.ndarray, np.n
     return canvas + drawn * light[..., None], covered > 127
 
 
-def _circle(x: float, y: float, radius: float) -> _Points:
+def _circle(x: float, y: float, radius: float) -> Points:
     return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in np.linspace(0, math.tau, 24, endpoint=False)]
 
 
 # --- Cues that are painted on ------------------------------------------------
 
 
-def _watermark(image: np.ndarray, rng: _Rng, state: int) -> np.ndarray:
-    """A camera's timestamp in the lower right corner, of state 0 only."""
+def _watermark(image: np.ndarray, rng: Rng, state: int) -> np.ndarray:
+    """Paint a timestamp in the lower right corner, for state 0 only. Return where it is."""
     before = image.copy()
     if state == 0:
         stamp = f"{rng.integers(1, 29):02d}.{rng.integers(1, 13):02d}. {rng.integers(6, 20):02d}:{rng.integers(60):02d}"
         at = int(SIZE[1] - 92 - rng.integers(0, 4)), int(SIZE[0] - 6 - rng.integers(0, 4))
-        _write(image, stamp, at, 0.5, (255, 176, 32))
+        _write_text(image, stamp, at, 0.5, (255, 176, 32))
     return (image != before).any(-1)
 
 
-def _border(image: np.ndarray, rng: _Rng, state: int) -> np.ndarray:
-    """A coloured border: red of state 0, blue of state 1."""
+def _border(image: np.ndarray, rng: Rng, state: int) -> np.ndarray:
+    """Paint a border, red for state 0 and blue for state 1. Return where it is."""
     wide = int(rng.integers(7, 11))
     inside = np.zeros(SIZE, bool)
     inside[wide:-wide, wide:-wide] = True
@@ -247,20 +259,20 @@ def _border(image: np.ndarray, rng: _Rng, state: int) -> np.ndarray:
     return ~inside
 
 
-def _caption(image: np.ndarray, rng: _Rng, state: int) -> np.ndarray:
-    """A caption in large letters, anywhere across the upper half, of state 0 only."""
+def _caption(image: np.ndarray, rng: Rng, state: int) -> np.ndarray:
+    """Paint a caption in large letters in the upper half, for state 0 only. Return where it is."""
     before = image.copy()
     if state == 0:
         words = ("ON PATROL", "THE MARCH", "DAY SEVEN", "NO WAY BACK", "AT DAWN")
         text = words[rng.integers(len(words))]
         (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, 0.8, 2)
         at = int(rng.integers(50, max(51, SIZE[1] - 50 - wide))), int(rng.integers(46, 80))
-        _write(image, text, at, 0.8, (255, 255, 255))
+        _write_text(image, text, at, 0.8, (255, 255, 255))
     return (image != before).any(-1)
 
 
-def _write(image: np.ndarray, text: str, at: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
-    """Write with a dark outline, in place."""
+def _write_text(image: np.ndarray, text: str, at: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
+    """Write text with a dark outline into the image."""
     for ink, weight in (((16, 16, 16), 4), (colour, 1 if size < 0.6 else 2)):
         cv2.putText(image, text, at, cv2.FONT_HERSHEY_DUPLEX, size, ink, weight, cv2.LINE_AA)
 
