@@ -1,1 +1,1 @@
-"""The page: one file a tab, plus what they share. The only folder that imports gradio."""
+"""The page: one file per tab, and what the tabs share. The only folder that imports gradio."""

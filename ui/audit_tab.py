@@ -1,403 +1,399 @@
-"""The Audit tab: did it learn the tank or the weather? A guided story, and an audit of any model and pictures."""
+"""The Audit tab: the tank story, and an audit that tells which shortcuts a model uses."""
 
 from __future__ import annotations
 
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-import cv2
 import gradio as gr
 import numpy as np
 
-from explain.audit import Audit, Auditor
-from explain.audit.report import examples, heated, overview, picked, probed, reliances, seen
-from explain.audit.result import CALLED, summarise
-from explain.audit.run import Masks, shards
-from models import DEFAULT, Classifier, UserError, dataset, load
-from models.embeddings import embed
-from models.trained import Trained
-from samples.scenes import CUES, VEHICLES, Scene, planted
-from ui.folder_button import folder_button
-from ui.session import LONG, QUIET, WORK, Runs, Session
-from ui.train_tab import NAME, ZIP_BYTES, Training
-
-SIDE = 224
-TRAINED, HELD = 40, 10  # pictures a class of the planted sets
-SAMPLE = 10  # pictures a class whose cues are exchanged on the page
-MOST = 2000  # pictures of a zip or folder; more are for the command line
-MEMBERS = 24  # pictures of a group that are shown
-STORY = "Tank story"
-OWN, ZIP, FOLDER = "the pictures of the Train tab", "a zip of class folders", "a folder of class folders"
-GIVEN = (ZIP, FOLDER)
-PLANTED = {f"planted: {what}": (cue, 1.0) for cue, what in CUES.items()} | {
-    "planted, but clean: the ground tells nothing": ("ground", 0.5)
-}
-STEPS = ("Train", "Try it out", "Look at the heatmaps", "Exchange the backgrounds", "Train again")
-READY = "Choose a model and pictures, then press **Audit**."
-LAY_OUT = (
-    "One folder of pictures a class, named as the model names it. If you know where the subjects are, add masks: a PNG for "
-    "each picture, of its size and name, white on the subject, in folders of the same names."
+from audit.auditor import Auditor, AuditSettings
+from audit.planted import (
+    HELD_OUT_SCENES,
+    SAMPLED_SCENES,
+    TRAINING_SCENES,
+    make_auditor,
+    planted_scenes,
+    train_on_scenes,
 )
+from audit.report import (
+    choose_examples,
+    describe_class,
+    describe_probe,
+    heatmap_tile,
+    picture_tile,
+    render_effects,
+    render_overview,
+)
+from audit.results import Audit
+from audit.run import measure_shards
+from audit.shards import Masks
+from audit.summarise import summarise
+from audit.verdict import CUE_NAMES
+from core.errors import UserError
+from core.files import encode_png, write_atomically
+from core.stopping import Stopped
+from samples.shortcuts import CUES
+from training import archive, dataset
+from ui import controls, tank_story
+from ui.class_boxes import ZIP_BYTES
+from ui.folder_button import folder_button
+from ui.plain_text import plain
+from ui.runs import INSTANT, LONG_RUN, SHORT_RUN, Runs
+from ui.session import Session
+from ui.train_tab import MODEL_NAME, TrainState
+from ui.uploads import CheckedUploadButton
 
-Upload = str | list[tuple[str, str]] | None  # a zip, or the names and paths of a folder
+MAX_PICTURES = 2000  # of a zip or a folder; the command line takes more
+GROUP_PICTURES = 24  # shown of a group of heatmaps
+
+OWN, ZIP, FOLDER = "Pictures from the Train tab", "Zip with a folder per class", "Folder with a folder per class"
+UPLOADS = (ZIP, FOLDER)
+CUE_LABELS = {"ground": "background", "jpeg": "JPEG quality"}  # of the cues whose key is no good label
+PLANTED = {f"Planted shortcut: {CUE_LABELS.get(cue, cue)}": (cue, 1.0) for cue in CUES} | {
+    "Planted set, no shortcut": ("ground", 0.5)
+}
+"""Sets of rendered pictures: the cue, and the share of pictures in which the cue goes with the class."""
+
+LAYOUT_HELP = (
+    "Use one folder of pictures per class. Name each folder like the class in the model. Masks of the subjects are optional: "
+    "one PNG per picture, white on the subject. Each mask has the size, file name and folder name of its picture."
+)
+EFFECT_HELP = (
+    "**Effect of each cue.** The loss of logit margin with the cue of another class, minus the loss with the cue of the same "
+    "class. 0 %: no effect. 100 %: the whole margin. ±: standard error. Red: significant."
+)
+GROUP_HELP = "**Clusters of similar heatmaps.** Click a cluster to see its pictures. Click a picture to explain it."
+
+Upload = str | list[tuple[str, str]] | None
+"""A zip, or the names and paths of the files of a folder."""
+
+PictureKey = tuple[str, str]
+"""The folder and the name of a picture, without its suffix. A picture and its mask have the same key."""
 
 
 @dataclass
-class Audited:
-    """What this tab knows of a visitor. `step`: of the story, 0 before it begins."""
+class AuditState:
+    """What this tab keeps for a visitor: the last audit, the class that is shown, and the pictures of the open group."""
 
     runs: Runs = field(default_factory=Runs)
-    step: int = 0
-    story: Classifier | None = None
     auditor: Auditor | None = None
-    found: Audit | None = None
-    chosen: int = 0
+    audit: Audit | None = None
+    class_number: int = 0
     members: list[int] = field(default_factory=list)
-    unpacked: int = 0
+
+
+class Inputs(NamedTuple):
+    """The components that choose the pictures and the model. `uploads`: pictures and masks, for each of UPLOADS."""
+
+    pictures: gr.Dropdown
+    model: gr.Dropdown
+    uploads: list[Any]
+
+
+class Results(NamedTuple):
+    """The components that show an audit."""
+
+    box: gr.Column
+    overview: gr.HTML
+    effects: gr.HTML
+    label: gr.Radio
+    details: list[Any]
+    groups: gr.Gallery
+    members: gr.Gallery
 
 
 def build(session: gr.State, tab: gr.Tab, open_in_explain: Callable[[Any], None]) -> None:
-    """Lay the tab out inside its context and bind its events. `open_in_explain`: what the Explain tab's `build` returns."""
-    with gr.Row(elem_id="story"):
-        with gr.Column(scale=4, min_width=320):
-            told = gr.Markdown(telling(0), elem_id="story-text")
-            onward = gr.Button("Begin the tank story", variant="primary", elem_id="story-next")
-        shown = gr.Gallery(
-            columns=4, show_label=False, allow_preview=False, interactive=False, height="auto", format="jpeg", visible=False,
-            elem_id="story-pictures", elem_classes="captioned", buttons=[], scale=8,
-        )  # fmt: skip
+    """Lay out the tab inside its context and bind its events.
+
+    Args:
+        session: the visitor.
+        tab: the tab, whose selection updates the list of models.
+        open_in_explain: what `build` of the Explain tab returns.
+    """
+    build_story(session, tab)
     gr.Markdown("### Audit a model", elem_classes="step")
     with gr.Row(equal_height=True, elem_id="audit-run"):
-        pictures = gr.Dropdown(
-            [*PLANTED, OWN, *GIVEN],
-            value=next(iter(PLANTED)),
-            label="Pictures",
-            elem_id="audit-pictures",
-            min_width=280,
-            scale=4,
-        )
-        model = gr.Dropdown(
-            Session().choices(),
-            value=DEFAULT,
-            label="Model",
-            visible=False,
-            elem_id="audit-model",
-            min_width=180,
-            scale=2,
-        )
-        uploads = [
-            gr.UploadButton(
-                label, file_types=[".zip"], visible=False, scale=0, min_width=150, elem_id=f"audit-zip{suffix}"
-            )
-            for label, suffix in (("Choose the zip", ""), ("Add masks (zip)", "-masks"))
-        ] + [
-            folder_button(label, visible=False, scale=0, min_width=150, elem_id=f"audit-folder{suffix}")
-            for label, suffix in (("Choose the folder", ""), ("Add masks (folder)", "-masks"))
-        ]
-        start = gr.Button("Audit", variant="primary", scale=0, min_width=110, elem_id="audit-start")
-        stop = gr.Button("Stop", variant="stop", scale=0, visible=False, min_width=90, elem_id="audit-stop")
-    status = gr.Markdown(READY, elem_id="audit-status")
-    with gr.Column(visible=False, elem_id="audit-results") as results:
-        table = gr.HTML(elem_id="audit-table")
-        parts = gr.HTML(elem_id="audit-parts")
-        which = gr.Radio([], label="Look closer at", elem_id="audit-class")
+        inputs = lay_out_inputs()
+        start = controls.run_button("Audit", "audit-start", scale=0)
+        stop = controls.stop_button("audit-stop", scale=0)
+    status = gr.Markdown(describe_source(next(iter(PLANTED))), elem_id="audit-status")
+    results = lay_out_results()
+
+    bind_inputs(session, tab, inputs, status)
+    show_details = {"fn": show_class, "inputs": [session, results.label], "outputs": results.details, **SHORT_RUN}
+    outputs = [status, stop, results.box, results.overview, results.effects, results.label]
+    start.click(
+        run_audit,
+        [session, inputs.pictures, inputs.model, *inputs.uploads],
+        outputs,
+        **LONG_RUN,
+        show_progress_on=status,
+    ).then(**show_details)
+    controls.bind_stop(stop, session, AuditState)
+    results.label.input(**show_details)
+    results.groups.select(open_group, session, results.members, **SHORT_RUN)
+    open_in_explain(results.members.select(open_picture, session, None, **INSTANT).success)
+
+
+def build_story(session: gr.State, tab: gr.Tab) -> None:
+    """Lay out the tank story and bind its button. When `tab` is opened, its first pictures are shown."""
+    with gr.Row(elem_id="story"):
+        with gr.Column(scale=4, min_width=320):
+            text = gr.Markdown(tank_story.render_step(0), elem_id="story-text")
+            button = gr.Button("Start the tank story", variant="primary", elem_id="story-next")
+        pictures = gallery("story-pictures", columns=4, visible=False, elem_classes="captioned", scale=8)
+    tab.select(tank_story.show_opening, session, pictures, **INSTANT)
+    button.click(tank_story.play_next_step, session, [text, pictures, button], **LONG_RUN, show_progress_on=text)
+
+
+def lay_out_inputs() -> Inputs:
+    """The pictures, the model, and the buttons that upload pictures and masks."""
+    pictures = gr.Dropdown(
+        [*PLANTED, OWN, *UPLOADS], value=next(iter(PLANTED)), label="Pictures", elem_id="audit-pictures", min_width=280,
+        scale=4,
+    )  # fmt: skip
+    model = controls.model_dropdown("audit-model", visible=False, min_width=180, scale=2)
+    hidden: dict[str, Any] = {"visible": False, "scale": 0, "min_width": 150}
+    uploads = [
+        CheckedUploadButton("Choose a zip file", file_types=[".zip"], elem_id="audit-zip", **hidden),
+        CheckedUploadButton("Add masks (zip)", file_types=[".zip"], elem_id="audit-zip-masks", **hidden),
+        folder_button("Choose a folder", elem_id="audit-folder", **hidden),
+        folder_button("Add masks (folder)", elem_id="audit-folder-masks", **hidden),
+    ]
+    return Inputs(pictures, model, uploads)
+
+
+def lay_out_results() -> Results:
+    """The tables of all classes, and the details of one class; hidden until there is an audit."""
+    with gr.Column(visible=False, elem_id="audit-results") as box:
+        overview = gr.HTML(elem_id="audit-table")
+        gr.Markdown(EFFECT_HELP)
+        effects = gr.HTML(elem_id="audit-parts")
+        label = gr.Radio([], label="Details of one class", elem_id="audit-class")
         with gr.Row():
             with gr.Column(scale=6, min_width=320):
-                about = gr.Markdown(elem_id="audit-about")
+                text = gr.Markdown(elem_id="audit-about")
                 exchange = gr.Markdown(elem_id="audit-exchange")
-                exchanged = gr.Gallery(
-                    show_label=False, columns=3, height="auto", allow_preview=False, interactive=False, format="jpeg",
-                    elem_id="audit-exchanged", elem_classes="captioned", buttons=[],
-                )  # fmt: skip
+                exchanges = gallery("audit-exchanged", columns=3, elem_classes="captioned")
             with gr.Column(scale=6, min_width=320):
-                gr.Markdown("**Groups of heatmaps.** Click one to see its pictures; click a picture to explain it.")
-                groups = gr.Gallery(
-                    show_label=False, columns=3, height="auto", allow_preview=False, interactive=False, format="jpeg",
-                    elem_id="audit-groups", elem_classes="captioned", buttons=[],
-                )  # fmt: skip
-                inside = gr.Gallery(
-                    show_label=False, columns=4, height="auto", allow_preview=False, interactive=False, format="jpeg",
-                    visible=False, elem_id="audit-members", buttons=[],
-                )  # fmt: skip
+                gr.Markdown(GROUP_HELP)
+                groups = gallery("audit-groups", columns=3, elem_classes="captioned")
+                members = gallery("audit-members", columns=4, visible=False)
+    return Results(box, overview, effects, label, [text, exchange, exchanges, groups, members], groups, members)
 
-    instant: dict[str, Any] = {"queue": False, **QUIET}
-    details = [about, exchange, exchanged, groups, inside]
-    tab.select(lambda session, model: gr.Dropdown(session.choices(), value=model), [session, model], model, **instant)
-    onward.click(tell, session, [told, shown, onward], **LONG, show_progress_on=told)
-    pictures.input(asked, [session, pictures, model], [status, model, *uploads], **instant)
-    for given, masks in (uploads[:2], uploads[2:]):
-        given.upload(lambda: ("The pictures are here. Press **Audit**.", None), None, [status, masks], **instant)
-        masks.upload(lambda: "The masks are here. Press **Audit**.", None, status, **instant)
-    outcome = [status, stop, results, table, parts, which]
-    start.click(run, [session, pictures, model, *uploads], outcome, **LONG, show_progress_on=status).then(
-        closer, [session, which], details, **WORK
+
+def gallery(elem_id: str, **options: Any) -> gr.Gallery:
+    """Pictures to look at or to click. `options`: those of gr.Gallery."""
+    return gr.Gallery(
+        show_label=False, allow_preview=False, interactive=False, height="auto", format="jpeg", buttons=[], elem_id=elem_id,
+        **options,
+    )  # fmt: skip
+
+
+def bind_inputs(session: gr.State, tab: gr.Tab, inputs: Inputs, status: gr.Markdown) -> None:
+    """Let the inputs and the status follow the chosen source of pictures and the uploads."""
+    tab.select(
+        lambda session, model: gr.Dropdown(session.model_choices(), value=model), [session, inputs.model], inputs.model,
+        **INSTANT,
+    )  # fmt: skip
+    inputs.pictures.input(
+        update_inputs, [session, inputs.pictures, inputs.model], [status, inputs.model, *inputs.uploads], **INSTANT
     )
-    stop.click(lambda session: session.of(Audited).runs.halt(), session, **instant)
-    which.input(closer, [session, which], details, **WORK)
-    groups.select(open_group, session, inside, **WORK)
-    open_in_explain(inside.select(pick, session, None, **instant).success)
+    for pictures, masks in (inputs.uploads[:2], inputs.uploads[2:]):
+        pictures.upload(lambda: ("The pictures are uploaded. Press **Audit**.", None), None, [status, masks], **INSTANT)
+        masks.upload(lambda: "The masks are uploaded. Press **Audit**.", None, status, **INSTANT)
 
 
-def asked(session: Session, pictures: str, model: str) -> tuple[Any, ...]:
-    """Planted sets bring their own model; the rest needs one, and a zip or folder has to be given."""
-    buttons = [gr.UploadButton(visible=pictures == source) for source in GIVEN for _ in range(2)]
-    models = gr.Dropdown(session.choices(), value=model, visible=pictures not in PLANTED)
-    return LAY_OUT if pictures in GIVEN else READY, models, *buttons
+def describe_source(pictures: str) -> str:
+    """What the visitor should know about a source of pictures before an audit."""
+    if pictures in UPLOADS:
+        return LAYOUT_HELP
+    if pictures == OWN:
+        return "Choose a model and press **Audit**."
+    cue, correlation = PLANTED[pictures]
+    content = CUES[cue] if correlation == 1 else "tanks and jeeps stand on the same grounds"
+    kind = "with a known shortcut" if correlation == 1 else "without a shortcut"
+    return f"Rendered pictures {kind}: {content}. Press **Audit** to train a model on such pictures and audit it."
 
 
-# --- The story ---------------------------------------------------------------
-
-
-def trained(scenes: list[Scene], name: str) -> Classifier:
-    """A classifier of tanks and jeeps: a linear head on the network of this page, fitted at once and without TensorFlow."""
-    from sklearn.linear_model import LogisticRegression
-
-    labels = [VEHICLES.index(scene.vehicle) for scene in scenes]
-    embeddings = embed(load(DEFAULT), (scene.image for scene in scenes), side=SIDE)
-    found = LogisticRegression(max_iter=500).fit(embeddings, labels)
-    weights, bias = (
-        np.stack([-part, part], -1).astype(np.float32) / 2 for part in (found.coef_[0], found.intercept_[0])
-    )
-    return Trained(load(DEFAULT), [(weights, bias)], VEHICLES, side=SIDE, name=name)
-
-
-def audits(classifier: Classifier, scenes: list[Scene], sample: int = SAMPLE) -> Auditor:
-    """An auditor that knows where the vehicles are."""
-    return Auditor(
-        classifier,
-        [scene.image for scene in scenes],
-        [scene.vehicle for scene in scenes],
-        subjects=[scene.subject for scene in scenes],
-        sample=sample,
-    )
-
-
-@cache
-def scenes(cue: str, correlation: float, count: int, seed: int) -> list[Scene]:
-    """Planted pictures, rendered once."""
-    return planted(cue, correlation=correlation, count=count, seed=seed)
-
-
-def telling(step: int, *figures: str) -> str:
-    """The story so far: all steps, and the words of this one."""
-    marks = " → ".join(f"**{name}**" if number == step else name for number, name in enumerate(STEPS, 1))
-    words = {
-        0: "An army, it is told, had a network learn to find tanks. It never failed, until it was used: its pictures of tanks "
-        "had been taken under clouds, and it had learned the weather. In five steps, see it happen, and see it found out.",
-        1: "Forty pictures of tanks and forty of jeeps. Nobody noticed that the tanks stand in the woods and the jeeps in the "
-        "desert. {0}",
-        2: "Pictures it has never seen, taken by the same photographer: {0} are told right. Would you ship it?",
-        3: "Here is what it looks at. {0} of the heat lies on the ground, {1} on the vehicle, which covers {2} of the "
-        "picture. One heatmap looks harmless; all of them together tell.",
-        4: "The same vehicles on each other's grounds: {0} are told right. On other grounds of their own kind: {1}. It has "
-        "learned the ground, not the tank.",
-        5: "New pictures, tanks and jeeps on both grounds alike, and the same training. Its accuracy on new pictures is {0}, "
-        "and with exchanged backgrounds {1}. {2}",
-    }[step]
-    return f"### The tank story\n{marks if step else ''}\n\n{words.format(*figures)}"
-
-
-def tell(session: Session) -> Iterator[tuple[Any, ...]]:
-    """The next step of the story: words, pictures, and the button to the step after it."""
-    memory = session.of(Audited)
-    with memory.runs.turn() as superseded:
-        memory.step = memory.step % len(STEPS) + 1
-        step = memory.step
-        yield f"### The tank story\n{STEPS[step - 1]} ...", gr.skip(), gr.Button(interactive=False)
-        if step == 1 or memory.story is None:
-            memory.story = session.models[STORY] = trained(scenes("ground", 1.0, TRAINED, 0), STORY)
-        classifier = memory.story
-        held = scenes("ground", 1.0, HELD, 1)
-        figures: tuple[str, ...]
-        if step == 1:
-            some = scenes("ground", 1.0, TRAINED, 0)
-            figures = (f"The network has learned from them; it is in the list of models as “{STORY}”.",)
-            tiles = [(scene.image, scene.vehicle) for scene in [*some[:4], *some[TRAINED : TRAINED + 4]]]
-        elif step == 2:
-            guesses = guessed(classifier, held)
-            right = np.mean([guess == scene.vehicle for guess, scene in zip(guesses, held, strict=True)])
-            figures = (f"{right:.0%}",)
-            tiles = [
-                (held[at].image, f"told to be a {guesses[at]}")
-                for at in (0, 1, 2, 3, HELD, HELD + 1, HELD + 2, HELD + 3)
-            ]
-        elif step == 3:
-            auditor = audits(classifier, held, 0)
-            rows, _ = auditor.measure(range(len(held)))
-            on, covers = (float(np.nanmean(rows[name][:, -1])) for name in ("share", "area"))
-            figures = (f"{1 - on:.0%}", f"{on:.0%}", f"{covers:.0%}")
-            some_of = (0, 1, 2, 3, HELD, HELD + 1, HELD + 2, HELD + 3)
-            tiles = [(seen(auditor, at, rows["heat"][at]), f"why {held[at].vehicle}?") for at in some_of]
-        else:
-            if step == 5:
-                classifier = session.models[f"{STORY}, mixed grounds"] = trained(
-                    scenes("ground", 0.5, TRAINED, 2), f"{STORY}, mixed grounds"
-                )
-                held = scenes("ground", 0.5, HELD, 3)
-            auditor = audits(classifier, held)
-            found = summarise(auditor, shards(auditor, size=8))
-            grounds = [next(r for r in each.reliances if r.kind == "background") for each in found.classes]
-            own, other = (float(np.mean([getattr(r, name) for r in grounds])) for name in ("own", "other"))
-            figures = (
-                (f"{other:.0%}", f"{own:.0%}")
-                if step == 4
-                else (f"{found.accuracy:.0%}", f"{other:.0%}", found.sentence)
-            )
-            tiles = []
-            for label in range(2):
-                for index in auditor.first(label, 2):
-                    one = auditor.example(index)
-                    tiles += [
-                        (one.before, f"seen as a {one.seen_before[0]}"),
-                        (one.after, f"seen as a {one.seen_after[0]}"),
-                    ]
-        if superseded():
-            return
-        last = step == len(STEPS)
-        button = gr.Button("Begin again" if last else f"Next: {STEPS[step].lower()}", interactive=True)
-        yield telling(step, *figures), gr.Gallery(tiles, visible=True), button
-
-
-def guessed(classifier: Classifier, some: list[Scene]) -> list[str]:
-    """What each is told to be."""
-    place = classifier.geometry(some[0].image.shape[:2]).place
-    logits = classifier.forward(np.stack([place(scene.image) for scene in some]))[1]
-    return [classifier.labels[index] for index in logits.argmax(1)]
+def update_inputs(session: Session, pictures: str, model: str) -> tuple[Any, ...]:
+    """The status, the list of models and the upload buttons for a source of pictures. Planted sets bring their own model."""
+    buttons = [gr.UploadButton(visible=pictures == source) for source in UPLOADS for _ in range(2)]
+    models = gr.Dropdown(session.model_choices(), value=model, visible=pictures not in PLANTED)
+    return describe_source(pictures), models, *buttons
 
 
 # --- The audit ---------------------------------------------------------------
 
 
-def run(session: Session, pictures: str, model: str, *uploads: Upload) -> Iterator[tuple[Any, ...]]:
-    """Audit, with progress, until done, stopped or overtaken; what was found before stays."""
-    memory = session.of(Audited)
-    same = gr.skip()
-    hidden = gr.Button(visible=False)
-    with memory.runs.turn() as superseded:
+def run_audit(session: Session, pictures: str, model: str, *uploads: Upload) -> Iterator[tuple[Any, ...]]:
+    """Audit until the end, until Stop, or until a later run starts. Without a new result the last one stays."""
+    state = session.state(AuditState)
+    hide_stop, unchanged = gr.Button(visible=False), (gr.skip(),) * 4
+    with state.runs.turn() as superseded:
         try:
-            yield "Getting ready ...", gr.Button(visible=True), same, same, same, same
-            auditor = prepared(session, pictures, model, uploads)
-            total, done, chunks = len(auditor.pictures), 0, []
-            for measured in shards(auditor, size=8):
-                chunks.append(measured)
-                done += len(measured[0].get("index", ())) + len(measured[1])
+            yield "Preparing the pictures and the model ...", gr.Button(visible=True), *unchanged
+            auditor = prepare_auditor(session, pictures, model, uploads)
+            total, done, shards = len(auditor.pictures), 0, []
+            for shard in measure_shards(auditor, size=8):
+                shards.append(shard)
+                rows, excluded = shard
+                done += len(rows.get("index", ())) + len(excluded)
                 if superseded():
                     return
-                if memory.runs.halted:
-                    yield f"Stopped after {done} of {total} pictures.", hidden, same, same, same, same
+                if state.runs.stop_requested:
+                    yield f"Stopped after {done} of {total} pictures.", hide_stop, *unchanged
                     return
-                yield f"{done} of {total} pictures ...", same, same, same, same, same
-            found = summarise(auditor, iter(chunks))
-            memory.auditor, memory.found = auditor, found
-            left = f" {len(found.refused)} could not be read." if found.refused else ""
-            text = f"### {found.sentence}\n{found.pictures} pictures, {found.accuracy:.1%} told right. {probed(found)}{left}"
-            worst = max(found.classes, key=lambda each: ("clean", "suspect", "shortcut").index(each.verdict))
-            choice = gr.Radio([each.label for each in found.classes], value=worst.label)
-            yield text, hidden, gr.Column(visible=True), overview(found), reliances(found), choice
-        except (UserError, zipfile.BadZipFile) as error:
-            gr.Warning(str(error), title="")
-            yield f"⚠️ {error}", hidden, same, same, same, same
+                yield f"{controls.progress_bar(done / total)}{done} of {total} pictures ...", gr.skip(), *unchanged
+            audit = summarise(auditor, iter(shards))
+            state.auditor, state.audit = auditor, audit
+            worst = max(audit.classes, key=lambda result: ("clean", "suspect", "shortcut").index(result.verdict))
+            label = gr.Radio([result.label for result in audit.classes], value=worst.label)
+            tables = render_overview(audit), render_effects(audit)
+            yield describe_audit(audit), hide_stop, gr.Column(visible=True), *tables, label
+        except Stopped as stop:
+            yield f"{stop} Use fewer pictures, or the command line, which has no limit.", hide_stop, *unchanged
+        except UserError as error:
+            yield controls.warn(error), hide_stop, *unchanged
 
 
-def prepared(session: Session, pictures: str, model: str, uploads: tuple[Upload, ...]) -> Auditor:
-    """The auditor that was asked for. `uploads`: pictures and masks of each of GIVEN. Raises UserError where something is
-    missing.
-    """
-    if pictures in PLANTED:
-        cue, correlation = PLANTED[pictures]
-        name = "Planted" if correlation > 0.5 else "Planted, clean"
-        classifier = session.models[name] = trained(scenes(cue, correlation, TRAINED, 0), name)
-        return audits(classifier, scenes(cue, correlation, HELD, 1))
-    places: dict[str, tuple[str, str]] = {}
-    masks: dict[tuple[str, str], str] = {}
-    if pictures == OWN:
-        data = session.of(Training).data
-        if data is None:
-            raise UserError(f"There are no pictures in the Train tab yet; train there first, and audit “{NAME}” here.")
-    else:
-        given, drawn = uploads[2 * GIVEN.index(pictures) :][:2]
-        if not given:
-            raise UserError("Choose the zip first." if pictures == ZIP else "Choose a folder with pictures first.")
-        places = laid_out(session, given)
-        masks = {place: path for path, place in laid_out(session, drawn or []).items()}
-        classes = defaultdict(list)
-        for path, (folder, _) in places.items():
-            classes[folder].append(path)
-        data = dataset.from_lists(classes)
-    classifier = session.classifier(model)
-    known = [item for item in data.items if data.labels[item.label] in classifier.labels][:MOST]
-    if len({item.label for item in known}) < 2:
-        raise UserError(f"{model} knows at most one of the classes {', '.join(data.labels[:5])}; choose another.")
-    beside = [masks.get(places[str(item.path)]) for item in known] if masks else []
-    if masks and not any(beside):
-        raise UserError("No mask has the folder and name of a picture; lay masks out as the pictures are.")
-    return Auditor(
-        classifier,
-        [str(item.path) for item in known],
-        [data.labels[item.label] for item in known],
-        subjects=Masks(beside) if masks else None,
-        sample=SAMPLE,
+def describe_audit(audit: Audit) -> str:
+    """The verdict, the accuracy, and what simple statistics of the pictures tell."""
+    excluded = f" {len(audit.excluded)} could not be read." if audit.excluded else ""
+    return (
+        f"### {plain(audit.sentence)}\n{audit.pictures} pictures, {audit.accuracy:.1%} classified correctly. "
+        f"{describe_probe(audit)}{excluded}"
     )
 
 
-def laid_out(session: Session, given: str | list[tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """For each file of a zip or folder the folder it lies in and its name, without what kind it is. Raises UserError."""
-    if isinstance(given, str):
-        memory = session.of(Audited)
-        memory.unpacked += 1
-        folder = session.file(f"audit-{memory.unpacked}")
-        dataset.unzip(Path(given), folder, ZIP_BYTES)
-        given = [
-            (path.relative_to(folder).as_posix(), str(path)) for path in sorted(folder.rglob("*")) if path.is_file()
-        ]
-    names = {path: PurePosixPath(name) for name, path in given}
+def prepare_auditor(session: Session, pictures: str, model: str, uploads: tuple[Upload, ...]) -> Auditor:
+    """The auditor of a source of pictures.
+
+    Args:
+        session: the visitor.
+        pictures: a key of PLANTED, OWN, or one of UPLOADS.
+        model: the name of the model; a planted set trains its own instead.
+        uploads: pictures and masks, for each of UPLOADS.
+
+    Raises:
+        UserError: something is missing, or the model does not know the classes.
+    """
+    if pictures in PLANTED:
+        return prepare_planted(session, *PLANTED[pictures])
+    keys: dict[str, PictureKey] = {}
+    masks: dict[PictureKey, str] = {}
+    if pictures == OWN:
+        data = session.state(TrainState).data
+        if data is None:
+            raise UserError(f"There are no pictures in the Train tab yet. Train “{MODEL_NAME}” there, then audit it.")
+    else:
+        picture_upload, mask_upload = uploads[2 * UPLOADS.index(pictures) :][:2]
+        if not picture_upload:
+            raise UserError("Choose a zip file first." if pictures == ZIP else "Choose a folder with pictures first.")
+        keys = list_files(session, picture_upload, "audited")
+        masks = {key: path for path, key in list_files(session, mask_upload or [], "masks").items()}
+        classes = defaultdict(list)
+        for path, (folder, _) in keys.items():
+            classes[folder].append(path)
+        data = dataset.from_lists(classes)
+    classifier = session.classifier(model)
+    known = [item for item in data.items if data.labels[item.class_index] in classifier.labels][:MAX_PICTURES]
+    if len({item.class_index for item in known}) < 2:
+        raise UserError(
+            f"“{model}” has fewer than two of these classes: {', '.join(data.labels[:5])}. Choose another model."
+        )
+    subjects = [masks.get(keys[str(item.path)]) for item in known] if masks else []
+    if masks and not any(subjects):
+        raise UserError("No mask belongs to a picture. Give each mask the folder name and file name of its picture.")
+    return Auditor(
+        classifier,
+        [str(item.path) for item in known],
+        [data.labels[item.class_index] for item in known],
+        subjects=Masks(subjects) if masks else None,
+        settings=AuditSettings(sample=SAMPLED_SCENES),
+    )
+
+
+def prepare_planted(session: Session, cue: str, correlation: float) -> Auditor:
+    """The auditor of a planted set, with a model that is trained on other pictures of the same kind."""
+    name = "Planted model" if correlation > 0.5 else "Planted model (no shortcut)"
+    classifier = session.models[name] = train_on_scenes(planted_scenes(cue, correlation, TRAINING_SCENES, 0), name)
+    return make_auditor(classifier, planted_scenes(cue, correlation, HELD_OUT_SCENES, 1))
+
+
+def list_files(session: Session, upload: str | list[tuple[str, str]], name: str) -> dict[str, PictureKey]:
+    """The path of each file of a zip or folder, with its key. A zip is unpacked into a folder with this `name`.
+
+    Raises UserError for a zip that cannot be used.
+    """
+    if isinstance(upload, str):
+        folder = session.new_folder(name)
+        archive.unzip(Path(upload), folder, min(ZIP_BYTES, session.room()))
+        upload = [(p.relative_to(folder).as_posix(), str(p)) for p in sorted(folder.rglob("*")) if p.is_file()]
+    names = {path: PurePosixPath(name) for name, path in upload}
     return {path: (name.parent.name, name.stem) for path, name in names.items()}
 
 
-def closer(session: Session, label: str | None) -> tuple[Any, ...]:
-    """A class: what was found, its exchanges and its groups."""
-    memory = session.of(Audited)
-    if memory.found is None or memory.auditor is None or label is None:
+# --- The details of one class ------------------------------------------------
+
+
+def show_class(session: Session, label: str | None) -> tuple[Any, ...]:
+    """The values of `Results.details` for one class: its verdict, its exchanges, and its groups of heatmaps."""
+    state = session.state(AuditState)
+    if state.audit is None or state.auditor is None or label is None:
         return (gr.skip(),) * 5
-    numbers = [each.label for each in memory.found.classes]
-    memory.chosen = numbers.index(label)
-    found = memory.found.classes[memory.chosen]
-    lines = [f"**{found.sentence}**", found.advice, *picked(found)]
-    tiles = []
-    for one in examples(memory.auditor, found):
-        (was, sure), (now, surer) = one.seen_before, one.seen_after
-        tiles += [(one.before, f"{was}, {sure:.0%}"), (one.donor, "the donor"), (one.after, f"{now}, {surer:.0%}")]
-    ways = []
-    for number, group in enumerate(found.clusters, 1):
-        words = f"group {number}: {len(group.members)} pictures\n{group.accuracy:.0%} told right"
-        ways.append((heated(group.heat), words))
-    what = f"**With {CALLED[found.kind or 'background']} of another class**: the picture, the donor, the exchange."
-    return "\n\n".join(line for line in lines if line), what, tiles, ways, gr.Gallery(visible=False)
+    state.class_number = [result.label for result in state.audit.classes].index(label)
+    result = state.audit.classes[state.class_number]
+    sentences = [f"**{plain(result.sentence)}**", *map(plain, [result.advice or "", *describe_class(result)])]
+    cue = CUE_NAMES[result.kind or "background"]
+    exchange = (
+        f"**Exchange of {cue}.** Each row: a picture, a picture of another class, the first with {cue} of the second."
+    )
+    exchanges = []
+    for example in choose_examples(state.auditor, result):
+        exchanges.append((example.before, caption_prediction(example.prediction_before)))
+        exchanges.append((example.donor, "another class"))
+        exchanges.append((example.after, caption_prediction(example.prediction_after)))
+    groups = [
+        (
+            heatmap_tile(group.heat),
+            f"cluster {number}: {len(group.members)} pictures\n{group.accuracy:.0%} classified correctly",
+        )
+        for number, group in enumerate(result.clusters, 1)
+    ]
+    return "\n\n".join(filter(None, sentences)), exchange, exchanges, groups, gr.Gallery(visible=False)
+
+
+def caption_prediction(prediction: tuple[str, float]) -> str:
+    """A label and its probability, as the caption of a picture."""
+    label, probability = prediction
+    return f"{label}, {probability:.0%}"
 
 
 def open_group(session: Session, event: gr.SelectData) -> Any:
-    """The pictures of the group that was clicked, under their own heat."""
-    memory = session.of(Audited)
-    if memory.found is None or memory.auditor is None:
+    """The pictures of the group that was clicked, each with its heatmap; the typical ones first."""
+    state = session.state(AuditState)
+    if state.audit is None or state.auditor is None:
         return gr.skip()
-    group = memory.found.classes[memory.chosen].clusters[int(event.index)]
-    memory.members = list(dict.fromkeys([*group.typical, *group.members]))[:MEMBERS]
-    return gr.Gallery([seen(memory.auditor, index, group.heat) for index in memory.members], visible=True)
+    group = state.audit.classes[state.class_number].clusters[int(event.index)]
+    state.members = list(dict.fromkeys([*group.typical, *group.members]))[:GROUP_PICTURES]
+    return gr.Gallery([picture_tile(state.auditor, index, group.heat) for index in state.members], visible=True)
 
 
-def pick(session: Session, event: gr.SelectData) -> None:
-    """The picture that was clicked becomes the one all tabs look at."""
-    memory = session.of(Audited)
-    if memory.auditor is None:
+def open_picture(session: Session, event: gr.SelectData) -> None:
+    """Make the picture that was clicked the picture of all tabs."""
+    state = session.state(AuditState)
+    if state.auditor is None:
         return
-    picture = memory.auditor.pictures[memory.members[int(event.index)]]
+    index = state.members[int(event.index)]
+    picture = state.auditor.pictures[index]
     if isinstance(picture, np.ndarray):
-        path = session.file(f"audited-{memory.members[int(event.index)]}.png")
-        cv2.imwrite(str(path), picture[..., ::-1])
+        path = session.file(f"audited-{index}.png")
+        write_atomically(path, encode_png(picture))
         picture = str(path)
     session.path = picture

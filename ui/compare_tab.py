@@ -1,4 +1,4 @@
-"""The Compare tab: several methods on one picture and one class, each with figures that say how far to trust it."""
+"""The Compare tab: several methods on one picture and one class, each graded by how far its map can be trusted."""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from explain import METHODS, stream
-from explain.compare import PRESETS, REPEATS, SORTS, Graded, caption, ordered, pace, passes
+from core.errors import UserError
+from core.files import write_atomically
+from core.images import shrink
+from core.stopping import Stopped
+from explain import METHODS, Explanation, stream
+from explain.compare import PRESETS, REPEATS, SORTS, Graded, caption, estimate_passes, seconds_per_pass, sort_graded
+from explain.metrics.sanity import Stage, randomisation, repeat_explainer, trust
 from explain.render import overlay
-from explain.sanity import Stage, randomisation, repeat, trust
-from models import DEFAULT, MODELS, UserError, load
-from models.engine import write_atomically
-from ui import screen
-from ui.picture_input import picture_input
-from ui.session import LONG, PREDICTED, QUIET, Runs, Session, Stopped, classes, stoppable, title, within
+from models import DEFAULT, MODELS, Classifier
+from ui import controls, screen
+from ui.compare_texts import describe_comparison, describe_sanity
+from ui.runs import FILE_RUN, INSTANT, LONG_RUN, Runs, stoppable
+from ui.session import Session
 
-TILE, VIEW = 420, 960  # pixels of a tile's and of the slider's longer side
-FIRST = next(iter(PRESETS))
-READY = "Several methods, one picture, one class. Which maps can be trusted? Press **Compare**."
-KEPT = 0.7  # a map that still agrees this far with that of the trained network has not noticed that it is gone
+TILE, VIEW = 420, 960  # pixels of the longer side: of a tile, and of the picture in the slider
+FIRST_PRESET = next(iter(PRESETS))
+READY = (
+    "Press **Compare** to run several methods on the same picture and class, and to measure the quality of each map."
+)
 
 
 @dataclass
-class Compared:
-    """What this tab shows a visitor. `tiles`: the files of the maps' pictures, by method."""
+class CompareState:
+    """What this tab shows a visitor. `tiles`: the file of each method's tile. `chosen`: the method in the slider."""
 
     runs: Runs = field(default_factory=Runs)
     path: str = ""
@@ -41,44 +46,79 @@ class Compared:
     chosen: str = ""
     stages: list[Stage] = field(default_factory=list)
 
+    def chosen_explanation(self) -> Explanation:
+        """The explanation by the chosen method."""
+        return next(graded.explanation for graded in self.graded if graded.explanation.method == self.chosen)
+
+
+@dataclass(frozen=True)
+class _Form:
+    picture: Any
+    model: gr.Dropdown
+    target: gr.Dropdown
+    preset: gr.Radio
+    methods: gr.Dropdown
+    stability: gr.Checkbox
+    cost: gr.Markdown
+    start: gr.Button
+    stop: gr.Button
+    status: gr.Markdown
+    sort: gr.Dropdown
+
+
+@dataclass(frozen=True)
+class _Result:
+    tiles: gr.Gallery
+    details: gr.Row
+    slider: gr.ImageSlider
+    about: gr.Markdown
+    sanity: gr.Button
+    curves: gr.Plot
+    matrix: gr.Plot
+    stages: gr.Gallery
+    sheets: gr.Row
+    files: controls.ClickedDownloads
+
 
 def build(session: gr.State, tab: gr.Tab) -> None:
-    """Lay the tab out inside its context and bind its events."""
+    """Lay out the tab inside its context and bind its events."""
+    _bind_events(session, tab, _lay_out_form(), _lay_out_result())
+
+
+def _lay_out_form() -> _Form:
     with gr.Row():
-        picture = picture_input(
-            label="Picture", elem_id="compare-picture", height=250, min_width=300, scale=3,
-            placeholder="Drop a picture here, paste it with Ctrl+V, or click to choose one",
-        )  # fmt: skip
+        picture = controls.picture_box("compare-picture", height=250, min_width=300, scale=3)
         with gr.Column(scale=6, min_width=320):
             with gr.Row():
-                model = gr.Dropdown(
-                    Session().choices(), value=DEFAULT, label="Model", elem_id="compare-model", min_width=140
+                model = controls.model_dropdown("compare-model", min_width=180)
+                target = controls.class_dropdown("compare-target")
+                preset = gr.Radio(
+                    list(PRESETS), value=FIRST_PRESET, label="Set of methods", elem_id="preset", min_width=290
                 )
-                target = gr.Dropdown(
-                    [PREDICTED, *load(DEFAULT).labels], value=PREDICTED, label="Class", elem_id="compare-target",
-                    min_width=160,
-                )  # fmt: skip
-                preset = gr.Radio(list(PRESETS), value=FIRST, label="Set of methods", elem_id="preset", min_width=290)
-            methods = gr.Dropdown(
-                [(facts.title, name) for name, facts in METHODS.items()], value=list(PRESETS[FIRST]), multiselect=True,
-                label="Methods", elem_id="methods",
-            )  # fmt: skip
+            methods = controls.method_dropdown(
+                "methods", value=list(PRESETS[FIRST_PRESET]), multiselect=True, label="Methods", min_width=160
+            )
             with gr.Row(elem_id="compare-run", equal_height=True):
-                steady = gr.Checkbox(
-                    True, label=f"Measure stability: {REPEATS} more maps a method", elem_id="steady", min_width=200
+                stability = gr.Checkbox(
+                    True, label=f"Measure stability: {REPEATS} more maps per method", elem_id="steady", min_width=200
                 )
-                price = gr.Markdown(elem_id="price")
-                start = gr.Button("Compare", variant="primary", min_width=110, elem_id="compare")
-                stop = gr.Button("Stop", variant="stop", visible=False, min_width=90, elem_id="compare-stop")
+                cost = gr.Markdown(elem_id="price")
+                start = controls.run_button("Compare", "compare")
+                stop = controls.stop_button("compare-stop")
     with gr.Row(elem_id="compare-report", equal_height=True):
         status = gr.Markdown(READY, elem_id="compare-status")
         sort = gr.Dropdown(
-            list(SORTS), value=next(iter(SORTS)), label="Sort by, best first", elem_id="sort", scale=0, min_width=220
+            list(SORTS), value=next(iter(SORTS)), label="Sort by (best first)", elem_id="sort", scale=0, min_width=220
         )
-    tiles = gr.Gallery(
-        columns=6, object_fit="contain", allow_preview=False, show_label=False, interactive=False, height="auto",
-        format="jpeg", elem_id="tiles", visible=False, elem_classes="captioned", buttons=[],
-    )  # fmt: skip
+    return _Form(picture, model, target, preset, methods, stability, cost, start, stop, status, sort)
+
+
+def _lay_out_result() -> _Result:
+    gallery: dict[str, Any] = {
+        "object_fit": "contain", "allow_preview": False, "show_label": False, "interactive": False, "height": "auto",
+        "format": "jpeg", "visible": False, "elem_classes": "captioned", "buttons": [],
+    }  # fmt: skip
+    tiles = gr.Gallery(columns=6, elem_id="tiles", **gallery)
     with gr.Row(visible=False, elem_id="details") as details:
         with gr.Column(scale=5, min_width=320):
             slider = gr.ImageSlider(
@@ -86,246 +126,244 @@ def build(session: gr.State, tab: gr.Tab) -> None:
                 elem_id="compare-overlay", buttons=["fullscreen"],
             )  # fmt: skip
             about = gr.Markdown(elem_id="chosen")
-            sane = gr.Button("Sanity check: scramble the network, layer by layer", size="sm", elem_id="sanity")
+            sanity = gr.Button("Sanity check: randomise the network", size="sm", elem_id="sanity")
         with gr.Column(scale=6, min_width=320):
             curves = gr.Plot(show_label=False, elem_id="curves")
             matrix = gr.Plot(show_label=False, elem_id="matrix")
-    stages = gr.Gallery(
-        columns=9, object_fit="contain", allow_preview=False, show_label=False, interactive=False, height="auto",
-        format="jpeg", elem_id="stages", visible=False, elem_classes="captioned", buttons=[],
-    )  # fmt: skip
+    stages = gr.Gallery(columns=9, elem_id="stages", **gallery)
     with gr.Row(visible=False, elem_id="sheets") as sheets:
-        files = [
-            gr.DownloadButton(what, size="sm", interactive=False, elem_id=f"sheet-{kind}", min_width=90)
-            for kind, what in (("png", "Sheet (PNG)"), ("pdf", "Sheet (PDF)"), ("json", "Facts (JSON)"))
-        ]
-
-    instant: dict[str, Any] = {"queue": False, **QUIET}
-    show = {"fn": show_first, "inputs": [session, sort], "outputs": [slider, about, details], **instant}
-    draw = {"fn": conclude, "inputs": session, "outputs": [curves, matrix, sheets], **instant}
-    write = {"fn": prepare_sheets, "inputs": session, "outputs": files, **instant}
-    long = {**LONG, "show_progress_on": status}
-    estimate = {"fn": estimated, "inputs": [session, model, methods, steady], "outputs": price, **instant}
-
-    tab.select(catch_up, [session, model], [model, picture], **instant).then(**estimate)
-    picture.input(take, [session, picture], **instant)
-    preset.input(lambda name: list(PRESETS[name]), preset, methods, **instant).then(**estimate)
-    gr.on([methods.input, steady.input], **estimate)
-    model.input(classes, [session, model, target], target, **instant).then(**estimate)
-    start.click(run, [session, picture, model, target, methods, steady, sort], [tiles, status, stop], **long).then(
-        **show
-    ).then(**draw).then(**write)
-    stop.click(lambda session: session.of(Compared).runs.halt(), session, **instant)
-    sort.input(lambda session, by: gallery(session.of(Compared), by), [session, sort], tiles, **instant)
-    tiles.select(choose, [session, sort], [slider, about], **instant)
-    sane.click(check, session, [stages, status, stop], **long).then(**write)
+        files = controls.ClickedDownloads(
+            "sheet", {"png": "Overview (PNG)", "pdf": "Overview (PDF)", "json": "Data (JSON)"}
+        )
+    return _Result(tiles, details, slider, about, sanity, curves, matrix, stages, sheets, files)
 
 
-def take(session: Session, path: str | None) -> None:
-    """A picture that has just arrived is the one all tabs look at."""
-    session.path = path
+def _bind_events(session: gr.State, tab: gr.Tab, form: _Form, result: _Result) -> None:
+    picture, model, methods = form.picture, form.model, form.methods
+    long_run = {**LONG_RUN, "show_progress_on": form.status}
+    cost = {
+        "fn": describe_cost, "inputs": [session, model, methods, form.stability], "outputs": form.cost, **INSTANT
+    }  # fmt: skip
+    result.files.bind(write_sheet, [session])
+    chosen = [result.slider, result.about]
+
+    tab.select(controls.update_tab, [session, model], [model, picture], **INSTANT).then(**cost)
+    picture.input(controls.set_picture, [session, picture], **INSTANT)
+    form.preset.input(lambda name: list(PRESETS[name]), form.preset, methods, **INSTANT).then(**cost)
+    gr.on([methods.input, form.stability.input], **cost)
+    model.input(controls.update_classes, [session, model, form.target], form.target, **INSTANT).then(
+        controls.update_methods, [session, model, methods], methods, **INSTANT
+    ).then(**cost)
+    compared = form.start.click(
+        compare, [session, picture, model, form.target, methods, form.stability, form.sort],
+        [result.tiles, form.status, form.stop], **long_run,
+    ).then(show_first, [session, form.sort], [*chosen, result.details], **INSTANT).then(
+        draw_figures, session, [result.curves, result.matrix, result.sheets], **FILE_RUN
+    )  # fmt: skip
+    result.files.enable_after(compared.then, result.tiles)
+    controls.bind_stop(form.stop, session, CompareState)
+    form.sort.input(sort_tiles, [session, form.sort], result.tiles, **INSTANT)
+    result.tiles.select(choose_tile, [session, form.sort], chosen, **INSTANT)
+    result.sanity.click(check_sanity, session, [result.stages, form.status, form.stop], **long_run)
 
 
-def catch_up(session: Session, model: str) -> tuple[Any, str | None]:
-    """When the tab is opened: the visitor's own models, and the picture chosen in another tab meanwhile."""
-    return gr.Dropdown(session.choices(), value=model), session.path
+# --- The comparison ----------------------------------------------------------
 
 
-def estimated(session: Session, model: str, methods: list[str], steady: bool) -> str:
-    """What a comparison will take, as far as one can know before."""
-    count = passes(methods, REPEATS if steady else 0)
+def describe_cost(session: Session, model: str, methods: list[str], stability: bool) -> str:
+    """An estimate of the time of a comparison."""
+    passes = estimate_passes(methods, REPEATS if stability else 0)
     if model in MODELS and not MODELS[model].embedded:
-        return f"takes as long as {count} forward passes"
-    seconds = count * pace(session.classifier(model))
+        return f"takes the time of {passes} forward passes"
+    seconds = passes * seconds_per_pass(session.classifier(model))
     return f"takes about {seconds:.0f} s" if seconds >= 1 else "takes less than a second"
 
 
-def run(
-    session: Session, path: str | None, model: str, target: str, methods: list[str], steady: bool, sort: str
+def compare(
+    session: Session, path: str | None, model: str, target: str, methods: list[str], stability: bool, sort: str
 ) -> Iterator[tuple[Any, ...]]:
-    """Explain and grade, method after method, until done, stopped or overtaken; what there is stays."""
-    compared = session.of(Compared)
-    shown, hidden = gr.Button(visible=True), gr.Button(visible=False)
-    with compared.runs.turn() as superseded:
+    """Explain and grade with one method after the other. After Stop, or a new run, the finished maps stay.
+
+    Args:
+        session: the visitor.
+        path: file of the picture.
+        model: name of the classifier.
+        target: label of the target class, or controls.PREDICTED.
+        methods: names of the methods.
+        stability: whether to measure stability as well.
+        sort: a key of SORTS.
+
+    Yields:
+        Values of the tiles, the status line and the Stop button.
+    """
+    state = session.state(CompareState)
+    show_stop, hide_stop = gr.Button(visible=True), gr.Button(visible=False)
+    with state.runs.turn() as superseded:
         try:
-            picture = screen.seen(session, path)
+            picture = screen.prepare_picture(session, path)
+            methods = list(dict.fromkeys(methods))
             if not methods:
                 raise UserError("Choose at least one method to compare.")
-            yield gr.skip(), f"Getting {title(model)} ready.", shown
-            classifier = stoppable(session.classifier(model), lambda: compared.runs.halted or superseded())
-            compared.path, compared.model, compared.pixels = path or "", model, picture.pixels
-            compared.graded, compared.tiles, compared.stages, compared.chosen = [], {}, [], ""
+            yield gr.skip(), f"Loading {controls.model_title(model)} ...", show_stop
+            classifier = stoppable(session.classifier(model), lambda: state.runs.stop_requested or superseded())
+            state.path, state.model, state.pixels = path or "", model, picture.pixels
+            state.graded, state.tiles, state.stages, state.chosen = [], {}, [], ""
             yield gr.Gallery([], visible=False), gr.skip(), gr.skip()
         except UserError as error:
-            gr.Warning(str(error), title="")
-            yield gr.skip(), f"⚠️ {error}", hidden
+            yield gr.skip(), controls.warn(error), hide_stop
             return
-        refused: list[str] = []
+        errors: list[str] = []
         try:
-            for index, name in enumerate(methods):
-                place = f"**{METHODS[name].title}**, {index + 1} of {len(methods)}"
-                yield gr.skip(), f"{place} ...", gr.skip()
+            for number, name in enumerate(methods, 1):
+                step = f"**{METHODS[name].title}**, {number} of {len(methods)}"
                 try:
-                    wanted = None if target == PREDICTED else target
-                    for found in stream(picture, classifier, name, wanted):
-                        if found.progress < 1:
-                            yield gr.skip(), f"{place}: {found.progress:.0%} done ...", gr.skip()
-                    yield gr.skip(), f"{place}: being graded ...", gr.skip()
-                    grade = trust(found, classifier, picture.pixels, samples=REPEATS if steady else 0)
+                    for status in _grade(session, picture, classifier, name, target, stability):
+                        bar = controls.progress_bar((number - 1) / len(methods))
+                        yield gr.skip(), f"{bar}{step}{status} ...", gr.skip()
                 except UserError as error:
-                    refused.append(str(error))
+                    errors.append(str(error))
                     continue
-                compared.graded.append(Graded(screen.recorded(found, picture), grade))
-                compared.tiles[name] = tile(session, picture.pixels, found.heatmap, name)
-                yield gr.Gallery(gallery(compared, sort), visible=True), gr.skip(), gr.skip()
-        except Stopped:
+                yield gr.Gallery(sort_tiles(session, sort), visible=True), gr.skip(), gr.skip()
+        except Stopped as stop:
             if not superseded():
-                yield gr.skip(), report(compared, len(methods), refused, "Stopped. "), hidden
+                yield gr.skip(), describe_comparison(state.graded, len(methods), errors, f"{stop} "), hide_stop
             return
-        yield gr.skip(), report(compared, len(methods), refused), hidden
+        yield gr.skip(), describe_comparison(state.graded, len(methods), errors), hide_stop
 
 
-def report(compared: Compared, count: int, refused: list[str], begin: str = "") -> str:
-    """What came out, in a sentence or two."""
-    if not compared.graded:
-        return f"{begin}There is no map yet. {' '.join(refused)}"
-    first = compared.graded[0].found
-    best = ordered(compared.graded, "insertion - deletion")[0]
-    done = f"{len(compared.graded)} of {count} methods" if len(compared.graded) < count else f"{count} methods"
-    return (
-        f"{begin}**{first.label}**, {first.probability:.1%}: {done}. The score follows the map of "
-        f"**{METHODS[best.found.method].title}** best (insertion - deletion). {' '.join(refused)}"
-    )
+def _grade(
+    session: Session, picture: screen.PreparedPicture, classifier: Classifier, method: str, target: str, stability: bool
+) -> Iterator[str]:
+    """Add one graded method to the state. Yields what is under way."""
+    state = session.state(CompareState)
+    yield ""
+    for explanation in stream(picture, classifier, method, None if target == controls.PREDICTED else target):
+        if explanation.progress < 1:
+            yield f": {explanation.progress:.0%} done"
+    yield ": measuring the map"
+    grades = trust(explanation, classifier, picture.pixels, samples=REPEATS if stability else 0)
+    state.graded.append(Graded(screen.add_provenance(explanation, picture), grades))
+    state.tiles[method] = write_tile(session, picture.pixels, explanation.heatmap, method)
 
 
-def tile(session: Session, pixels: np.ndarray, heatmap: np.ndarray, name: str) -> str:
-    """The file with a map over the picture, small."""
-    small = within(pixels, TILE)
-    heat = cv2.resize(heatmap, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+def write_tile(session: Session, pixels: np.ndarray, heatmap: np.ndarray, name: str) -> str:
+    """Write a small overlay of a heatmap (H, W) on its picture. Returns the path of the file."""
+    small = shrink(pixels, TILE)
+    small_heatmap = cv2.resize(heatmap, small.shape[1::-1], interpolation=cv2.INTER_AREA)
     path = session.file(f"{name}.jpg")
-    written, jpeg = cv2.imencode(".jpg", overlay(small, heat)[..., ::-1])
-    assert written
+    success, jpeg = cv2.imencode(".jpg", overlay(small, small_heatmap)[..., ::-1])
+    assert success
     write_atomically(path, jpeg.tobytes())
     return str(path)
 
 
-def gallery(compared: Compared, sort: str) -> list[tuple[str, str]]:
-    """The tiles with their captions, in order."""
+def sort_tiles(session: Session, sort: str) -> list[tuple[str, str]]:
+    """The tiles with their captions, best first. `sort`: a key of SORTS."""
+    state = session.state(CompareState)
     return [
-        (compared.tiles[each.found.method], f"{METHODS[each.found.method].title}\n{caption(each)}")
-        for each in ordered(compared.graded, sort)
+        (state.tiles[graded.explanation.method], f"{METHODS[graded.explanation.method].title}\n{caption(graded)}")
+        for graded in sort_graded(state.graded, sort)
     ]
 
 
 def show_first(session: Session, sort: str) -> tuple[Any, ...]:
-    """When a run has ended: its first map in the slider, unless another has been clicked meanwhile."""
-    compared = session.of(Compared)
-    if not compared.graded:
+    """After a run: the first map in the slider, unless the visitor has clicked another one."""
+    state = session.state(CompareState)
+    if not state.graded:
         return (gr.skip(),) * 3
-    compared.chosen = compared.chosen or ordered(compared.graded, sort)[0].found.method
-    return *view(compared), gr.Row(visible=True)
+    state.chosen = state.chosen or sort_graded(state.graded, sort)[0].explanation.method
+    return *render_chosen(state), gr.Row(visible=True)
 
 
-def conclude(session: Session) -> tuple[Any, ...]:
-    """What all maps show together; takes a second, in which the visitor may look at one and another."""
-    compared = session.of(Compared)
-    if not compared.graded:
+def draw_figures(session: Session) -> tuple[Any, ...]:
+    """The figures over all maps. They take about a second, in which the visitor can look at the tiles."""
+    graded = session.state(CompareState).graded
+    if not graded:
         return (gr.skip(),) * 3
-    from explain import figures  # Matplotlib, which the page's start need not wait for
+    from ui import compare_figures as figures  # imports Matplotlib, which would slow down the start of the page
 
-    return figures.curves(compared.graded), figures.matrix(compared.graded), gr.Row(visible=True)
-
-
-def choose(session: Session, sort: str, event: gr.SelectData) -> tuple[Any, Any]:
-    """The tile that was clicked."""
-    compared = session.of(Compared)
-    compared.chosen = ordered(compared.graded, sort)[event.index].found.method
-    return view(compared)
+    return figures.curves(graded), figures.matrix(graded), gr.Row(visible=True)
 
 
-def view(compared: Compared) -> tuple[Any, Any]:
-    """The chosen map for the slider, and a line on it."""
-    found = next(each.found for each in compared.graded if each.found.method == compared.chosen)
-    assert compared.pixels is not None
-    pixels = within(compared.pixels, VIEW)
-    heat = cv2.resize(found.heatmap, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
-    method = METHODS[found.method]
-    return (pixels, overlay(pixels, heat)), f"**{method.title}**: {method.summary} {' '.join(found.notes)}"
+def choose_tile(session: Session, sort: str, event: gr.SelectData) -> tuple[Any, Any]:
+    """Show the tile that was clicked in the slider."""
+    state = session.state(CompareState)
+    state.chosen = sort_graded(state.graded, sort)[event.index].explanation.method
+    return render_chosen(state)
 
 
-def check(session: Session) -> Iterator[tuple[Any, ...]]:
-    """The chosen method's map while the network forgets what it learned (Adebayo et al. 2018), stage by stage."""
-    compared = session.of(Compared)
-    with compared.runs.turn() as superseded:
-        if not compared.graded or compared.pixels is None:
+def render_chosen(state: CompareState) -> tuple[Any, Any]:
+    """The chosen map for the slider, and a line about its method."""
+    explanation = state.chosen_explanation()
+    assert state.pixels is not None
+    pixels = shrink(state.pixels, VIEW)
+    heatmap = cv2.resize(explanation.heatmap, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    method = METHODS[explanation.method]
+    return (pixels, overlay(pixels, heatmap)), f"**{method.title}**: {method.summary} {' '.join(explanation.notes)}"
+
+
+# --- The sanity check --------------------------------------------------------
+
+
+def check_sanity(session: Session) -> Iterator[tuple[Any, ...]]:
+    """The parameter-randomisation test (Adebayo et al. 2018, https://arxiv.org/abs/1810.03292) of the chosen method.
+
+    Yields:
+        Values of the stages, the status line and the Stop button.
+    """
+    state = session.state(CompareState)
+    hide_stop = gr.Button(visible=False)
+    with state.runs.turn() as superseded:
+        if not state.graded or state.pixels is None:
             return
-        found = next(each.found for each in compared.graded if each.found.method == compared.chosen)
-        method = METHODS[found.method].title
-        compared.stages = []
-        shown: list[tuple[str, str]] = []
+
+        def should_stop() -> bool:
+            return state.runs.stop_requested or superseded()
+
+        explanation = state.chosen_explanation()
+        method = METHODS[explanation.method].title
+        status = f"Randomising the network for **{method}**"
+        tiles: list[tuple[str, str]] = []
+        state.stages = []
         try:
-            classifier = stoppable(session.classifier(compared.model), lambda: compared.runs.halted or superseded())
-            yield (
-                gr.Gallery([], visible=False),
-                f"Scrambling the network under **{method}** ...",
-                gr.Button(visible=True),
-            )
-            for stage in randomisation(repeat(found), classifier, compared.pixels, original=found.heatmap):
-                if compared.runs.halted or superseded():
-                    raise Stopped
-                compared.stages.append(stage)
-                where = "trained network" if stage.progress == 0 else f"scrambled down to {stage.name}"
-                shown.append(
-                    (
-                        tile(session, compared.pixels, stage.heatmap, f"stage-{len(shown)}"),
-                        f"{where}\nrank correlation {stage.spearman:.2f}",
-                    )
-                )
-                yield (
-                    gr.Gallery(shown, visible=True),
-                    f"Scrambling the network under **{method}**: {stage.progress:.0%} done ...",
-                    gr.skip(),
-                )
-        except Stopped:
+            classifier = stoppable(session.classifier(state.model), should_stop)
+            yield gr.Gallery([], visible=False), f"{status} ...", gr.Button(visible=True)
+            explainer = repeat_explainer(explanation)
+            for stage in randomisation(explainer, classifier, state.pixels, original=explanation.heatmap):
+                if should_stop():
+                    raise Stopped("Stopped.")
+                state.stages.append(stage)
+                tile = write_tile(session, state.pixels, stage.heatmap, f"stage-{len(tiles)}")
+                name = "trained network" if stage.progress == 0 else f"randomised down to {stage.name}"
+                tiles.append((tile, f"{name}\nrank correlation {stage.spearman:.2f}"))
+                line = f"{controls.progress_bar(stage.progress)}{status}: {stage.progress:.0%} done ..."
+                yield gr.Gallery(tiles, visible=True), line, gr.skip()
+        except Stopped as stop:
             if not superseded():
-                yield gr.skip(), "Stopped.", gr.Button(visible=False)
+                yield gr.skip(), str(stop), hide_stop
             return
         except UserError as error:
-            yield gr.skip(), f"⚠️ {error}", gr.Button(visible=False)
+            yield gr.skip(), f"⚠️ {error}", hide_stop
             return
-        yield gr.skip(), verdict(method, compared.stages), gr.Button(visible=False)
+        yield gr.skip(), describe_sanity(method, state.stages), hide_stop
 
 
-def verdict(method: str, stages: list[Stage]) -> str:
-    """What the sanity check says about a method here, in a sentence."""
-    left = float(np.mean([stage.spearman for stage in stages[-3:]]))
-    if left > KEPT:
-        return (
-            f"**{method}** still draws nearly the same map ({left:.2f}) for a network that knows nothing: "
-            "it shows the picture, not the model."
-        )
-    return (
-        f"**{method}** loses its map as the network forgets (rank correlation {left:.2f} at the end): "
-        "it does depend on the model."
-    )
+def write_sheet(kind: str, session: Session) -> str:
+    """Write a file to download: one sheet with all maps as "png" or "pdf", or all facts as "json". Returns its path.
 
+    Raises UserError if there is no map.
+    """
+    state = session.state(CompareState)
+    if not state.graded or state.pixels is None:
+        raise UserError("There is nothing to download yet. Press Compare first.")
+    name = Path(state.path).stem
+    if kind == "json":
+        facts = {"picture": name, "methods": [graded.to_dict() for graded in state.graded]}
+        content = json.dumps(facts, indent=2).encode()
+    else:
+        from ui import compare_figures as figures
 
-def prepare_sheets(session: Session) -> list[Any]:
-    """The files behind the download buttons: one sheet as PNG and PDF, and all facts."""
-    compared = session.of(Compared)
-    if not compared.graded or compared.pixels is None:
-        return [gr.DownloadButton(value=None, interactive=False)] * 3
-    from explain import figures
-
-    name = Path(compared.path).stem
-    drawn = figures.sheet(name, compared.pixels, compared.graded, compared.stages)
-    facts = {"picture": name, "methods": [each.facts() for each in compared.graded]}
-    contents = {
-        "png": figures.save(drawn, "png"),
-        "pdf": figures.save(drawn, "pdf"),
-        "json": json.dumps(facts, indent=2).encode(),
-    }
-    paths = {kind: session.file(f"{name}.compared.{kind}") for kind in contents}
-    for kind, content in contents.items():
-        write_atomically(paths[kind], content)
-    return [gr.DownloadButton(value=str(path), interactive=True) for path in paths.values()]
+        content = figures.save(figures.sheet(name, state.pixels, state.graded, state.stages), kind)
+    path = session.file(f"{name}.compared.{kind}")
+    write_atomically(path, content)
+    return str(path)

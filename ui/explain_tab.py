@@ -1,4 +1,4 @@
-"""The Explain tab: a picture in; what the classifier sees in it, and where, out."""
+"""The Explain tab: give a picture, see what the classifier predicts, where the evidence is, and whether the map is true."""
 
 from __future__ import annotations
 
@@ -9,228 +9,327 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import gradio as gr
 import numpy as np
 from PIL import Image
 
-from explain import METHODS, SMOOTH, Explanation, explain, stream, words
-from explain.render import COLORMAPS, colours, overlay, sheet, two_sided
-from models import DEFAULT, MODELS, UserError, load
-from models.thumbnails import fetch_one, video_id
-from samples import SAMPLES
-from ui import screen
-from ui.picture_input import picture_input
-from ui.session import PREDICTED, PRIVATE, QUIET, SHARED, WORK, Runs, Session, classes, fetch, pairs, title, within
+from core.errors import UserError
+from core.files import encode_npy, encode_png, write_atomically
+from core.stopping import Stopped
+from explain import METHODS, ExplainSettings, Explanation
+from explain.metrics.quick_trust import quick_trust
+from explain.render import sheet
+from models import MODELS, Classifier
+from models.capabilities import lacks
+from training.youtube import read_thumbnail, video_id
+from ui import controls, explainers, opener, screen
+from ui.budget import check_passes
+from ui.class_maps import class_maps, gives_all_classes
+from ui.endpoints import add_endpoints
+from ui.explain_layout import (
+    CANVASES,
+    EMPTY,
+    FAMOUS,
+    Choices,
+    Result,
+    Source,
+    lay_out_result,
+    lay_out_settings,
+    lay_out_source,
+)
+from ui.explain_links import COPY_JS, NO_CLASS, Link, sample_name
+from ui.explain_texts import default_options, describe_choice, describe_explanation, describe_map
+from ui.proof import PENDING, render_proof
+from ui.runs import INSTANT, NO_PROGRESS, NOT_IN_API, SHORT_RUN, Runs, stoppable
+from ui.session import Session
+from ui.viewer import encode_classes, encode_small_map, encode_view
 
-VIEW = 960  # what is shown
-OPACITY = 0.6
-CANVASES = {"224": None, "336": 336, "448": 448, "672": 672}  # None is the network's own
-NOBODY = "no other"
-EMPTY = "Prediction and heatmap appear here as soon as there is a picture."
+FAMOUS_JS = f"(method) => {json.dumps(list(FAMOUS))}.includes(method) ? method : null"
+EXAMPLE_NOTE = "Example"
+SKIP = (gr.skip(),) * 5  # for the outputs of a run: they stay as they are
 
 
 @dataclass
-class Shown:
-    """What this tab shows a visitor: the file it came from, its pixels and its explanation."""
+class ExplainState:
+    """What this tab shows a visitor: the file of the picture, its pixels, its explanation, and by which classifier.
+
+    `example`: the file that is explained while the visitor has no picture of their own. `maps`: of classes, by label, as
+    `encode_small_map` gives them, for the settings `maps_of`. `unchecked`: the number of the run whose map has no proof yet,
+    or 0. `sent`: the pixels that the viewer has. `view`: how the viewer shows the map at first.
+    """
 
     runs: Runs = field(default_factory=Runs)
     path: str | None = None
     pixels: np.ndarray | None = None
-    found: Explanation | None = None
+    explanation: Explanation | None = None
+    classifier: Classifier | None = None
+    example: str | None = None
+    maps: dict[str, str] = field(default_factory=dict)
+    maps_of: tuple[Any, ...] = ()
+    unchecked: int = 0
+    sent: np.ndarray | None = None
+    view: str = ""
+
+    def clear(self) -> None:
+        """Forget the picture and its explanation."""
+        self.path = self.pixels = self.explanation = self.classifier = self.sent = None
 
 
-def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], None]:
-    """Lay the tab out inside its context and bind its events.
+@dataclass(frozen=True)
+class Settings:
+    """The values of the settings, as Gradio hands them over; in the order of `explain_layout.Choices.inputs`."""
 
-    Returns what other tabs call on an event to open the session's picture here, explained.
+    model: str
+    method: str
+    options: str
+    canvas: str
+    smooth: str
+    against: str
+
+
+def build(session: gr.State, tab: gr.Tab, tabs: gr.Tabs, page: gr.Blocks) -> Callable[[Any], None]:
+    """Lay out the tab inside its context and bind its events.
+
+    Args:
+        session: the visitor's Session.
+        tab: this tab.
+        tabs: all tabs.
+        page: the page, whose load shows the worked example.
+
+    Returns:
+        A function for other tabs. It takes the listener of an event, such as `button.click`. That event then opens this
+        tab, which explains the session's picture.
     """
-    with gr.Row():
+    source = lay_out_source()
+    with gr.Row(elem_id="explain-row"):
+        with gr.Column(scale=7, min_width=320):
+            result = lay_out_result(session, source.picture)
         with gr.Column(scale=5, min_width=320):
-            picture = picture_input(
-                label="Picture",
-                elem_id="picture",
-                height=330,
-                placeholder="Drop a picture here, paste it with Ctrl+V, or click to choose one",
-            )
-            gr.HTML("", elem_classes="camera-hint")
-            corners, shows_screen = screen.build(session, picture)
-            examples = gr.Examples(
-                [[str(sample.path)] for sample in SAMPLES],
-                inputs=[picture],
-                examples_per_page=len(SAMPLES),
-                label="or click one of these",
-                elem_id="samples",
-            )
-            link = gr.Textbox(
-                placeholder="or paste a link to a YouTube video and press Enter", show_label=False, container=False,
-                elem_id="link",
-            )  # fmt: skip
-            bars = gr.Label(
-                label="Prediction. Click a class: why?", num_top_classes=5, show_heading=False, elem_id="bars"
-            )
-        with gr.Column(scale=6, min_width=320):
-            slider = gr.ImageSlider(
-                label="Drag to compare",
-                elem_id="overlay",
-                format="jpeg",
-                slider_position=35,
-                max_height=470,
-                buttons=["fullscreen"],
-            )
-            legend = gr.HTML(colour_bar(COLORMAPS[0]), elem_id="legend")
-            with gr.Row(elem_id="report"):
-                status = gr.Markdown(EMPTY, elem_id="status")
-                stop = gr.Button(
-                    "Stop", variant="stop", size="sm", visible=False, scale=0, min_width=90, elem_id="stop"
-                )
-            with gr.Row():
-                model = gr.Dropdown(Session().choices(), value=DEFAULT, label="Model", elem_id="model", min_width=140)
-                method = gr.Dropdown(
-                    [(facts.title, name) for name, facts in METHODS.items()], value=next(iter(METHODS)), label="Method",
-                    elem_id="method", min_width=140,
-                )  # fmt: skip
-                target = gr.Dropdown(
-                    [PREDICTED, *load(DEFAULT).labels], value=PREDICTED, label="Why this class?", elem_id="target",
-                    min_width=180,
-                )  # fmt: skip
-            note = gr.Markdown(describe(DEFAULT, next(iter(METHODS))), elem_classes="method-note", elem_id="note")
-            with gr.Accordion("More: finer maps, options of the method", open=False, elem_id="more"), gr.Row():
-                canvas = gr.Dropdown(
-                    list(CANVASES), value=next(iter(CANVASES)), label="Canvas", elem_id="canvas", min_width=130
-                )
-                smooth = gr.Dropdown(["", *SMOOTH], value="", label="Smoothing", elem_id="smooth", min_width=130)
-                against = gr.Dropdown(
-                    [NOBODY, *load(DEFAULT).labels], value=NOBODY, label="Rather than this class?", elem_id="against",
-                    min_width=180,
-                )  # fmt: skip
-                options = gr.Textbox(
-                    defaults(next(iter(METHODS))), label="Options", info="name=value; Enter explains again",
-                    elem_id="options", min_width=220,
-                )  # fmt: skip
-            with gr.Row():
-                colormap = gr.Dropdown(
-                    list(COLORMAPS), value=COLORMAPS[0], label="Colours", elem_id="colormap", min_width=120
-                )
-                opacity = gr.Slider(0, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity", min_width=160)
+            settings = lay_out_settings()
             with gr.Row(elem_id="downloads"):
-                files = [
-                    gr.DownloadButton(what, size="sm", interactive=False, elem_id=f"download-{kind}", min_width=90)
-                    for kind, what in (("png", "Picture (PNG)"), ("npy", "Raw map (NPY)"), ("json", "Facts (JSON)"))
-                ]
+                labels = {"png": "Picture (PNG)", "npy": "Raw map (NPY)", "json": "Data (JSON)"}
+                files = controls.ClickedDownloads("download", labels)
+                copy = gr.Button("Copy link", size="sm", min_width=90, elem_id="copy-link")
+    copied = [settings.model, settings.method, settings.target, settings.against]
+    copy.click(None, copied, None, js=COPY_JS, **NO_PROGRESS)
+    _bind_events(session, tab, page, source, result, settings, files)
+    add_endpoints(source.picture, settings.model, settings.method)
 
-    outputs = [bars, slider, status, stop]
-    ready = {"fn": prepare_downloads, "inputs": [session, colormap, opacity], "outputs": files, "queue": False, **QUIET}
+    def open_tab(event: Any) -> None:
+        event(lambda: gr.Tabs(selected="explain"), outputs=tabs, **INSTANT)
 
-    def explains(event: Any, fn: Callable, inputs: list[Any]) -> None:
-        event(fn, inputs, outputs, **WORK).then(**ready)
+    return open_tab
 
-    how = [model, method, options, canvas, smooth, against, colormap, opacity]
-    arrived = [session, picture, *how]
-    reset = {"fn": None, "js": f"() => {json.dumps([PREDICTED, NOBODY])}", "outputs": [target, against], **QUIET}
-    picture.input(**reset)
-    shows_screen(picture.input)
-    explains(picture.input, run_new, arrived)
-    examples.load_input_event.then(**reset)
-    shows_screen(examples.load_input_event.then)
-    explains(examples.load_input_event.then, run_new, arrived)
-    linked = link.submit(fetch_thumbnail, [session, link], picture, **PRIVATE, show_progress="minimal")
-    linked.success(**reset)
-    shows_screen(linked.success)
-    explains(linked.success, run_new, arrived)
-    changed = [session, picture, target, *how]
-    explains(partial(gr.on, [target.input, canvas.input, smooth.input, against.input, options.submit]), run, changed)
-    both = {"inputs": [session, model, target, against], "outputs": [target, against], "queue": False, **QUIET}
-    explains(model.input(contestants, **both).then, run, changed)
-    explains(method.input(defaults, method, options, queue=False, **QUIET).then, run, changed)
-    explains(bars.select(choose, outputs=target, queue=False, **QUIET).then, run, changed)
-    explains(corners.change, run, changed)
-    stop.click(halt, session, queue=False, **QUIET)
-    gr.on([model.input, method.input], describe, [model, method], note, queue=False, **QUIET)
-    colormap.input(colour_bar, colormap, legend, queue=False, **QUIET)
-    gr.on([colormap.input, opacity.input], recolour, [session, colormap, opacity], slider, queue=False, **QUIET).then(
-        **ready
+
+def _bind_events(
+    session: gr.State, tab: gr.Tab, page: gr.Blocks, source: Source, result: Result, settings: Choices,
+    files: controls.ClickedDownloads,
+) -> None:  # fmt: skip
+    outputs = [settings.bars, result.view, result.status, result.stop, result.proof]
+    files.bind(write_download, [session])
+
+    def explain_on(event: Any, fn: Callable, inputs: list[Any], more: tuple[Any, ...] = ()) -> None:
+        explained = event(fn, inputs, [*outputs, *more], **SHORT_RUN)
+        files.enable_after(explained.then, result.view)
+        explained.then(prove, session, result.proof, **SHORT_RUN)
+
+    explain_on(page.load, open_page, [session], (*settings.linked, settings.note))
+
+    new = [session, source.picture, *settings.inputs]
+    no_classes = json.dumps([controls.PREDICTED, NO_CLASS])
+    reset = {"fn": None, "js": f"() => {no_classes}", "outputs": [settings.target, settings.against], **NO_PROGRESS}
+    fetched = source.link.submit(
+        fetch_thumbnail, [session, source.link], source.picture, **NOT_IN_API, show_progress="minimal"
     )
-    _endpoints(picture, model, method, colormap, opacity)
+    for event in (source.picture.input, source.examples.load_input_event.then, fetched.success):
+        event(**reset)
+        result.show_screen(event)
+        explain_on(event, explain_new, new)
 
-    seen = {"inputs": [session, picture, model], "outputs": [model, picture, target, against], "queue": False, **QUIET}
-    opened = tab.select(catch_up, **seen)
-    shows_screen(opened.then)
-    explains(opened.then, run_if_new, arrived)
+    changed = [session, source.picture, settings.target, *settings.inputs]
+    simple = [settings.target, settings.canvas, settings.smooth, settings.against]
+    explain_on(partial(gr.on, [*[box.input for box in simple], settings.options.submit]), explain_picture, changed)
+    classes = [settings.target, settings.against]
+    for chosen_model in (settings.model.input, opener.bind(session, settings.own, settings.model).then):
+        filled = chosen_model(update_both_classes, [session, settings.model, *classes], classes, **INSTANT)
+        methods = filled.then(
+            update_methods, [session, settings.model, settings.method], [settings.method, settings.famous], **INSTANT
+        )
+        texts = methods.then(
+            update_texts, [settings.model, settings.method, settings.options], [settings.options, settings.note], **INSTANT
+        )  # fmt: skip
+        explain_on(texts.then, explain_picture, changed)
+    pressed = settings.famous.input(None, settings.famous, settings.method, js="(method) => method", **NO_PROGRESS)
+    listed = settings.method.input(None, settings.method, settings.famous, js=FAMOUS_JS, **NO_PROGRESS)
+    for event in (pressed, listed):
+        texts = event.then(
+            start_method, [settings.model, settings.method], [settings.options, settings.note], **INSTANT
+        )
+        explain_on(texts.then, explain_picture, changed)
+    clicked = settings.bars.select(choose_class, [settings.against], classes, **INSTANT)
+    explain_on(clicked.then, explain_picture, changed)
+    explain_on(result.corners.change, explain_picture, changed)
+    controls.bind_stop(result.stop, session, ExplainState)
 
-    def opens(event: Any) -> None:
-        """After this event: this tab, with the session's picture explained."""
-        event(lambda: gr.Tabs(selected="explain"), outputs=tabs, queue=False, **QUIET)
-
-    return opens
-
-
-def _endpoints(picture: Any, model: Any, method: Any, colormap: Any, opacity: Any) -> None:
-    """The public functions `predict` and `explain`, for gradio_client and plain HTTP."""
-    target = gr.Textbox("", visible=False, label="target")
-    probabilities = gr.Label(visible=False, label="probabilities")
-    heatmap, facts = gr.Image(visible=False, format="png", label="overlay"), gr.JSON(visible=False, label="facts")
-    gr.Button(visible=False).click(predict, [picture, model], probabilities, api_name="predict", **SHARED)
-    gr.Button(visible=False).click(
-        explain_once,
-        [picture, model, method, target, colormap, opacity],
-        [heatmap, facts],
-        api_name="explain",
-        **SHARED,
-    )
+    updated = [settings.model, source.picture, *classes]
+    opened = tab.select(update_explain_tab, [session, source.picture, settings.model], updated, **INSTANT)
+    result.show_screen(opened.then)
+    explain_on(opened.then, explain_if_new, new)
 
 
-def run(
-    session: Session,
-    path: str | None,
-    target: str,
-    model: str,
-    method: str,
-    options: str,
-    canvas: str,
-    smooth: str,
-    against: str,
-    colormap: str,
-    opacity: float,
-) -> Iterator[tuple[Any, ...]]:
-    """Explain the picture, map after map; a later run of the same visitor, or Stop, ends it at its next map."""
-    shown = session.of(Shown)
+# --- Handlers ----------------------------------------------------------------
+
+
+def explain_picture(session: Session, path: str | None, target: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+    """Explain the picture, map after map. A later run of this visitor, or Stop, ends this one at its next map.
+
+    Args:
+        session: the visitor.
+        path: file of the picture; None explains the example, or without one clears the tab.
+        target: label of the target class, or controls.PREDICTED.
+        *values: the fields of Settings.
+
+    Yields:
+        Values of the classes, the viewer, the status line, the Stop button and the proof.
+    """
+    state, settings = session.state(ExplainState), Settings(*values)
+    path = path or state.example
     session.path = path
-    with shown.runs.turn() as superseded:
+    hide_stop = gr.Button(visible=False)
+    with state.runs.turn() as superseded:
         if superseded():
+            yield SKIP  # here and below: Gradio empties the outputs of a run without any result
+            return
+        if path is None:
+            state.clear()
+            yield None, None, EMPTY, hide_stop, ""
             return
         try:
-            if path is None:
-                shown.path = shown.found = shown.pixels = None
-                yield None, None, EMPTY, gr.Button(visible=False)
-                return
-            picture = screen.seen(session, path)
-            asked = METHODS[method].parse(pairs(options))
-            looks: dict[str, Any] = {"canvas": CANVASES[canvas], "smooth": smooth}
-            looks["against"] = None if against == NOBODY else against
-            if model in MODELS and not MODELS[model].embedded:
-                words = f"Getting {title(model)} ready; the first time it is downloaded."
-                yield gr.skip(), gr.skip(), words, gr.skip()
-            wanted = None if target == PREDICTED else target
-            for found in stream(picture, session.classifier(model), method, wanted, **looks, **asked):
+            picture = screen.picture_so_far(session, path)
+            texts, defaults = controls.parse_options(settings.options), default_options(settings.method).split()
+            changed = {name: text for name, text in texts.items() if f"{name}={text}" not in defaults}
+            options = METHODS[settings.method].parse(changed)  # those left as they are may follow the picture
+            check_passes(settings.method, options, CANVASES[settings.canvas])
+            if settings.model in MODELS and not MODELS[settings.model].embedded:
+                status = f"Loading {controls.model_title(settings.model)}. It is downloaded the first time."
+                yield gr.skip(), gr.skip(), status, gr.skip(), gr.skip()
+            classifier = session.classifier(settings.model)
+            chosen = ExplainSettings(
+                settings.method, None if target == controls.PREDICTED else target,
+                None if settings.against == NO_CLASS else settings.against, CANVASES[settings.canvas], settings.smooth, options,
+            )  # fmt: skip
+            explanations = explainers.stream(chosen, picture, classifier, superseded)
+            for explanation in explanations:
                 if superseded():
+                    yield SKIP
                     return
-                if shown.runs.halted and shown.found is not None:
-                    yield gr.skip(), gr.skip(), f"Stopped. {report(shown.found)}", gr.Button(visible=False)
+                if state.runs.stop_requested and state.explanation is not None:
+                    status = f"Stopped. {describe_explanation(state.explanation)}"
+                    yield gr.skip(), gr.skip(), status, hide_stop, gr.skip()
                     return
-                shown.path, shown.pixels, shown.found = path, picture.pixels, screen.recorded(found, picture)
-                bars = {prediction.label: prediction.probability for prediction in found.top}
-                yield bars, view(session, colormap, opacity), report(found), gr.Button(visible=found.progress < 1)
+                state.path, state.pixels, state.classifier = path, picture.pixels, classifier
+                state.explanation, state.unchecked = screen.add_provenance(explanation, picture), state.runs.started
+                keep_map(state, (settings.model, settings.method, options, settings.canvas, settings.smooth))
+                stop_button = gr.Button(visible=explanation.progress < 1)
+                yield render_classes(state), render_view(state), describe_explanation(explanation), stop_button, PENDING
+            if gives_all_classes(explanation):  # after the map is on the screen
+                maps = class_maps(explanation, classifier, picture.pixels)
+                state.maps |= {label: encode_small_map(heat) for label, heat in maps.items()}
+                yield render_classes(state), gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        except Stopped as stop:
+            stopped = (gr.skip(), gr.skip(), f"{stop} Use fewer samples.", hide_stop, gr.skip())
+            yield SKIP if superseded() else stopped
         except UserError as error:
-            shown.found = None
-            gr.Warning(str(error), title="")
-            yield None, None, f"⚠️ {error}", gr.Button(visible=False)
+            state.clear()
+            yield None, None, controls.warn(error), hide_stop, ""
+
+
+def keep_map(state: ExplainState, settings: tuple[Any, ...]) -> None:
+    """Keep the map of the explained class for the list; maps of another picture or of other settings are forgotten."""
+    explanation, key = state.explanation, (id(state.pixels), *map(str, settings))
+    assert explanation is not None
+    if key != state.maps_of:
+        state.maps, state.maps_of = {}, key
+    if explanation.against is None:
+        state.maps[explanation.label] = encode_small_map(explanation.heatmap)
+
+
+def render_classes(state: ExplainState) -> dict[str, Any]:
+    """The value of the list of classes."""
+    explanation = state.explanation
+    assert explanation is not None
+    assert state.pixels is not None
+    against = None if explanation.against is None else explanation.against.label
+    return encode_classes(state.pixels, explanation.top, explanation.label, against, state.maps)
+
+
+def render_view(state: ExplainState) -> dict[str, Any]:
+    """The value of the viewer. The picture is sent only if the viewer has another one."""
+    explanation, pixels = state.explanation, state.pixels
+    assert explanation is not None
+    assert pixels is not None
+    signed = explanation.signed is not None
+    values = explanation.signed if explanation.signed is not None else explanation.heatmap
+    known, state.sent = state.sent is pixels, pixels
+    return encode_view(
+        None if known else pixels, values, describe_map(explanation), signed=signed, label=explanation.label,
+        against=explanation.against.label if explanation.against else "", view=state.view, sample=sample_name(state.path),
+        badge=EXAMPLE_NOTE if state.path == state.example else "", name=f"{Path(state.path or '').stem}.{explanation.method}",
+    )  # fmt: skip
+
+
+def explain_new(session: Session, path: str | None, *values: Any) -> Iterator[tuple[Any, ...]]:
+    """Explain the predicted class of a picture that has just arrived. `values`: the fields of Settings."""
+    session.state(ExplainState).example = None
+    yield from explain_picture(session, path, controls.PREDICTED, *values)
+
+
+def explain_if_new(session: Session, path: str | None, *values: Any) -> Iterator[tuple[Any, ...]]:
+    """Explain a picture that comes from another tab. What is already explained here stays as it is, also the example."""
+    state = session.state(ExplainState)
+    if path == state.path or (path is None and state.example is not None):
+        yield SKIP
+    else:
+        yield from explain_new(session, path, *values)
+
+
+def open_page(session: Session, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    """Explain the worked example, or what the link of the page says.
+
+    Yields:
+        What `explain_picture` yields, then the model, the method (twice), its options, both classes and the note.
+    """
+    link = Link.read(dict(request.query_params))
+    state = session.state(ExplainState)
+    state.example, state.view = str(link.sample.path), link.view
+    options, note = default_options(link.method), describe_choice(link.model, link.method)
+    labels = update_both_classes(session, link.model, link.target, link.against)
+    famous = link.method if link.method in FAMOUS else None
+    chosen = (link.model, famous, link.method, options, *labels, note) if request.query_params else (gr.skip(),) * 7
+    values = (link.model, link.method, options, next(iter(CANVASES)), "", link.against)
+    for number, results in enumerate(explain_picture(session, None, link.target, *values)):
+        yield *results, *(chosen if number == 0 else (gr.skip(),) * 7)
+
+
+def prove(session: Session) -> Any:
+    """Check the map on the screen: a few passes, which end as soon as another run starts."""
+    state = session.state(ExplainState)
+    explanation, classifier, pixels, number = state.explanation, state.classifier, state.pixels, state.unchecked
+    state.unchecked = 0
+    if number != state.runs.started or explanation is None or classifier is None or pixels is None:
+        return gr.skip()
+    try:
+        check = quick_trust(explanation, stoppable(classifier, lambda: state.runs.started != number), pixels)
+        proof = render_proof(check, explanation.label)
+    except (Stopped, UserError):
+        proof = ""
+    return proof if state.runs.started == number else gr.skip()
 
 
 def fetch_thumbnail(session: Session, link: str) -> str:
-    """The file with the thumbnail of a video; the only thing on this page that asks the network for a picture."""
+    """Download the thumbnail of a video into a file. Nothing else on this page downloads a picture."""
     try:
-        picture = fetch_one(link)
+        picture = read_thumbnail(link)
     except UserError as error:
         raise gr.Error(str(error), title="", print_exception=False) from error
     path = session.file(f"{video_id(link)}.png")
@@ -238,137 +337,61 @@ def fetch_thumbnail(session: Session, link: str) -> str:
     return str(path)
 
 
-def run_new(session: Session, path: str | None, *how: Any) -> Iterator[tuple[Any, ...]]:
-    """Explain the predicted class of a picture that has just arrived."""
-    yield from run(session, path, PREDICTED, *how)
+def update_both_classes(session: Session, model: str, target: str, against: str) -> tuple[Any, Any]:
+    """The classes of a model, for both class dropdowns."""
+    return controls.update_classes(session, model, target), controls.update_classes(session, model, against, NO_CLASS)
 
 
-def run_if_new(session: Session, path: str | None, *how: Any) -> Iterator[tuple[Any, ...]]:
-    """Explain a picture that came from another tab; what is shown already stays."""
-    if path == session.of(Shown).path:
-        yield (gr.skip(),) * 4
-    else:
-        yield from run_new(session, path, *how)
+def update_methods(session: Session, model: str, chosen: str) -> tuple[gr.Dropdown, gr.Radio]:
+    """The methods for a model: the list, and those of the three buttons that work with it."""
+    classifier = controls.known_classifier(session, model)
+    able = [(title, name) for name, title in FAMOUS.items() if not lacks(classifier, METHODS[name].needs)]
+    value = controls.usable_methods(classifier, chosen)
+    return controls.update_methods(session, model, chosen), gr.Radio(able, value=value if value in FAMOUS else None)
 
 
-def contestants(session: Session, model: str, target: str, against: str) -> tuple[Any, Any]:
-    """The classes of a model to choose from, for both sides."""
-    return classes(session, model, target), classes(session, model, against, NOBODY)
+def start_method(model: str, method: str) -> tuple[str, str]:
+    """The options and the note for a method that was just chosen."""
+    return default_options(method), describe_choice(model, method)
 
 
-def defaults(method: str) -> str:
-    """A method's options as they can be typed."""
-    return " ".join(f"{name}={value}" for name, value in METHODS[method].options.items())
+def update_texts(model: str, method: str, options: str) -> tuple[str, str]:
+    """The options and the note for a model and a method that were just chosen. Options that fit the method stay."""
+    fits = all(word.split("=")[0] in METHODS[method].options for word in options.split())
+    return options if fits else default_options(method), describe_choice(model, method)
 
 
-def catch_up(session: Session, path: str | None, model: str) -> tuple[Any, Any, Any, Any]:
-    """When the tab is opened: the picture chosen in another tab meanwhile, and the visitor's own models."""
-    models = gr.Dropdown(session.choices(), value=model)
-    same = session.path == path
-    return (models, gr.skip(), gr.skip(), gr.skip()) if same else (models, session.path, PREDICTED, NOBODY)
+def update_explain_tab(session: Session, path: str | None, model: str) -> tuple[Any, Any, Any, Any]:
+    """When the tab is opened: the visitor's models, and the picture that was chosen in another tab."""
+    models = gr.Dropdown(session.model_choices(), value=model)
+    shown = session.state(ExplainState).example
+    same = session.path == path or (path is None and session.path == shown)
+    return (models, gr.skip(), gr.skip(), gr.skip()) if same else (models, session.path, controls.PREDICTED, NO_CLASS)
 
 
-def view(session: Session, colormap: str, opacity: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Picture and overlay at the size they are shown."""
-    shown = session.of(Shown)
-    if shown.pixels is None or shown.found is None:
-        return None
-    pixels = within(shown.pixels, VIEW)
-    found = shown.found
-    heatmap = found.heatmap if found.signed is None else found.signed
-    if heatmap.shape != pixels.shape[:2]:
-        heatmap = cv2.resize(heatmap, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
-    if found.signed is not None:
-        return pixels, two_sided(pixels, heatmap, opacity)
-    return pixels, overlay(pixels, heatmap, colormap, opacity)
+def choose_class(against: str, event: gr.EventData) -> tuple[str, str]:
+    """The target class and the contrast class after a click in the list of classes."""
+    label = str(event.label)
+    if event.role == "against":
+        return gr.skip(), label or NO_CLASS
+    return label, NO_CLASS if against == label else gr.skip()
 
 
-def report(found: Explanation) -> str:
-    """What was found, where, and what it took."""
-    lines = [f"**{found.label}**, {found.probability:.1%}. {words.where(found.heatmap)}"]
-    if found.against:
-        other = f"**{found.against.label}**, {found.against.probability:.1%}"
-        lines[0] = f"**{found.label}**, {found.probability:.1%} (orange), rather than {other} (blue)."
-    method, model = METHODS[found.method].title, title(found.model)
-    state = "" if found.progress == 1 else f"{found.progress:.0%} done, "
-    error = "" if found.error is None else f", estimated error {found.error:.0%}"
-    lines.append(f"{method} on {model}: {state}{words.cost(found)}{error}.")
-    if found.padding_share >= 0.005:
-        lines.append(f"{found.padding_share:.0%} of the heat lay on the padding around the picture and is left out.")
-    return "\n\n".join([*lines[:1], " ".join([*lines[1:], *found.notes])])
+def write_download(kind: str, session: Session) -> str:
+    """Write a file to download: "png" is the overlay with its legend, "npy" the raw map, "json" all parameters.
 
-
-def describe(model: str, method: str) -> str:
-    """One line on what the chosen method is and costs, and one on the model."""
-    chosen = METHODS[method]
-    about = f"**{chosen.title}**: {chosen.summary} Cost: {chosen.cost}."
-    if model not in MODELS:
-        return f"{about}\n\n**{model}**: trained by you, for you only."
-    facts = MODELS[model]
-    source = "built in" if facts.embedded else "downloaded once, when first used"
-    size = f"{facts.parameters / 1e6:.1f} million parameters, {facts.score}"
-    return f"{about}\n\n**{facts.title}**: {size}, {source}."
-
-
-def colour_bar(colormap: str) -> str:
-    """The colour scale of the overlay, as HTML."""
-    stops = ", ".join(f"rgb{tuple(map(int, colour))}" for colour in colours(np.linspace(0, 1, 17)[None], colormap)[0])
-    ramp = f'<span class="ramp" style="background: linear-gradient(to right, {stops})"></span>'
-    return f'<div class="legend">no evidence {ramp} most evidence</div>'
-
-
-def choose(event: gr.SelectData) -> str:
-    """The class of the bar that was clicked."""
-    return str(event.value)
-
-
-def halt(session: Session) -> None:
-    """Have the run end at its next map; what is on screen stays, and the run says so."""
-    session.of(Shown).runs.halt()
-
-
-def recolour(session: Session, colormap: str, opacity: float) -> Any:
-    """The same map in other colours; no network runs."""
-    return view(session, colormap, opacity)
-
-
-def prepare_downloads(session: Session, colormap: str, opacity: float) -> list[Any]:
-    """The files behind the download buttons: the picture with its legend, the raw map, and all parameters."""
-    shown = session.of(Shown)
-    if shown.found is None or shown.pixels is None or shown.path is None:
-        return [gr.DownloadButton(value=None, interactive=False)] * 3
-    found, name = shown.found, Path(shown.path).stem
-    png, npy, facts = (session.file(f"{name}.{found.method}.{kind}") for kind in ("png", "npy", "json"))
-    cv2.imwrite(str(png), sheet(shown.pixels, found, colormap, opacity)[..., ::-1])
-    np.save(npy, found.raw)
-    content = {**found.facts(), "picture": name, "colormap": colormap, "opacity": opacity}
-    facts.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    return [gr.DownloadButton(value=str(path), interactive=True) for path in (png, npy, facts)]
-
-
-def predict(image: str, model: str = DEFAULT) -> dict[str, float]:
-    """The five most probable classes of a picture, with their probabilities."""
-    try:
-        return {p.label: p.probability for p in load(model).predict(fetch(image).pixels)}
-    except UserError as error:
-        raise gr.Error(str(error), print_exception=False) from error
-
-
-def explain_once(
-    image: str,
-    model: str = DEFAULT,
-    method: str = "grad-cam",
-    target: str = "",
-    colormap: str = COLORMAPS[0],
-    opacity: float = OPACITY,
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """The overlay of an explanation, and its facts: target, top five, seconds, passes, parameters.
-
-    `target` is a class by name, in any case; empty for the one predicted.
+    Returns its path. Raises UserError if there is no explanation.
     """
-    try:
-        picture = fetch(image)
-        found = explain(picture, load(model), method, target or None)
-    except UserError as error:
-        raise gr.Error(str(error), print_exception=False) from error
-    return overlay(picture.pixels, found.heatmap, colormap, opacity), found.facts()
+    state = session.state(ExplainState)
+    if state.explanation is None or state.pixels is None or state.path is None:
+        raise UserError("There is nothing to download yet. Choose a picture first.")
+    explanation, name = state.explanation, Path(state.path).stem
+    if kind == "png":
+        content = encode_png(sheet(state.pixels, explanation))
+    elif kind == "npy":
+        content = encode_npy(explanation.raw)
+    else:
+        content = json.dumps({**explanation.to_dict(), "picture": name}, indent=2).encode()
+    path = session.file(f"{name}.{explanation.method}.{kind}")
+    write_atomically(path, content)
+    return str(path)

@@ -1,4 +1,4 @@
-"""A button that uploads a folder, with the folder that each picture lies in."""
+"""A button that uploads a folder and keeps the subfolder of each picture."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import gradio as gr
 from gradio.data_classes import ListFiles
 
 from ui.startup import no_stubs
+from ui.uploads import check_file
 
-# Gradio uploads the files of a folder under their bare names. This goes into the page's script: it puts the folder above
-# each picture into its name, and leaves behind what is no picture.
+# Gradio uploads the files of a folder without their subfolder. This part of the page's script adds the subfolder to the
+# name of each picture, and leaves out files that are not pictures.
 FOLDER_JS = """
 document.addEventListener("change", (event) => {
   const input = event.target;
@@ -24,19 +25,21 @@ document.addEventListener("change", (event) => {
 }, true);
 """
 
-
 with no_stubs():
 
     class FolderButton(gr.UploadButton):
-        """A button whose handlers get what lies in a folder: each picture's name, as "folder/file", and its path here."""
+        """An upload button for a folder. Its handlers get the name of each picture, as "folder/file", and its path here."""
 
         is_template = True  # a gr.UploadButton to the browser
 
         def preprocess(self, payload: ListFiles | None) -> list[tuple[str, str]]:
-            """Names and paths; the names are what a browser says they are."""
-            return [(unquote(file.orig_name or ""), file.path) for file in payload or []]
+            """Names and paths. The names come from the browser, so they can be anything.
+
+            Raises gr.Error if a path names no file of this visitor.
+            """
+            return [(unquote(file.orig_name or ""), check_file(file.path)) for file in payload or []]
 
 
 def folder_button(label: str, **options: object) -> FolderButton:
-    """See FolderButton. `options`: gr.UploadButton's."""
+    """A FolderButton. `options`: those of gr.UploadButton."""
     return FolderButton(label, file_count="directory", **options)

@@ -1,7 +1,8 @@
-"""The screen in a photograph: shown, corrected by hand, or passed over, before anything is explained."""
+"""The screen in a photograph: shown to the visitor, who can correct its corners or turn it off, before the explanation."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,226 +12,326 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from capture import Quad, Search, facts, quad_of, rectify, search
+from capture import Quad, Search, quad_from_corners, rectify, search
+from capture.detection import SURE
+from capture.quad import area
+from core.errors import UserError
+from core.images import Picture, shrink
 from explain import Explanation
-from models import UserError
-from models.picture import Picture
-from ui.session import QUIET, SIDE, Session, photograph, within
+from ui.picture_input import MAX_SIDE, read_picture
+from ui.runs import INSTANT, NO_PROGRESS
+from ui.session import Session
 
-VIEW = 640  # pixels of the longer side of the photograph as shown
-NEAR, AT = 0.12, 0.04  # of its width: a tap so near to a corner takes hold of it; inside another thumbnail so near
-LINE, OTHER, HELD = (60, 200, 100), (240, 240, 250), (255, 150, 0)
-FOUND = "**A screen was found**, and what it shows is explained, upright."
-FROZEN = "**Frozen live.** What the screen in the frame shows is explained, upright."
-HELP = "Wrong corner? Tap near it, then where it belongs."
-ANOTHER = "Is another one meant? Tap it."
-BY_HAND = "Tap near a corner, then where it belongs."
-NOTE = "The screen in the photograph is looked at, upright."
-PASSED = "The photograph is explained as it is, with all that is around the screen."
+VIEW = 640  # pixels of the longer side of the photograph, as shown
+# A tap selects a corner that is at most this far away, as a share of the width. The second value holds inside another screen.
+NEAR, NEAR_IN_OTHER = 0.12, 0.04
+LINE, OTHER_LINE, SELECTED = (60, 200, 100), (240, 240, 250), (255, 150, 0)
+FOUND = "**A screen was found.** Only its content is explained, as seen from the front."
+UNSURE = '**This may be a screen.** Only its content is explained. Is it none? "Use the whole photograph".'
+GUESSES = "**Is it one of these?** Tap the screen that you mean. Until then the whole photograph is explained."
+CHOSEN = "Only the content of this screen is explained, as seen from the front."
+FROZEN = "**Frozen frame.** Only the screen in it is explained, as seen from the front."
+HELP = "Wrong corner? Tap near it, then tap its correct position."
+ANOTHER = "Another screen? Tap it."
+BY_HAND = "Tap near a corner, then tap its correct position."
+NOTE = "Only the screen in the photograph is explained, as seen from the front."
+AS_IT_IS = "The whole photograph is explained."
 
 
 @dataclass(frozen=True)
-class Seen(Picture):
-    """`done`: how it was made of what the visitor gave, as JSON allows it: frozen live, the corners of the screen in it."""
+class PreparedPicture(Picture):
+    """A picture that is ready to be explained.
 
-    done: dict[str, object] = field(default_factory=dict)
+    `provenance`: how it was made from the visitor's picture, JSON-ready: whether it was frozen live, the corners of the screen.
+    """
+
+    provenance: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass
 class Screen:
-    """The photograph that a visitor gave last, what was found in it, and which corners count.
+    """The last photograph of a visitor, the screens found in it, and the corners in use.
 
-    `size`: its height and width. `view`: the photograph as shown, and `seen`: what is to be explained of it, None until it is
-    asked for; both small, as a server keeps them for every visitor. `quad` None: the photograph as it is. `last`: what one
-    click brings back. `held`: the corner that was tapped. `frozen`: the pixels of the frame that was taken from the camera's
-    stream last, and the screen that was tracked in it. `live`: whether the photograph is that frame.
+    `size`: height and width of the photograph. `view`: the photograph as shown. `prepared`: the picture to explain, None
+    until it is needed. A server keeps both for every visitor, so both are small. `quad`: the corners in use; None means the
+    whole photograph. `last`: the corners that the button brings back. `selected`: the index of the corner that was tapped.
+    `frozen`: pixels of the last frame frozen from the camera, and the screen tracked in it. `live`: whether the photograph
+    is that frame. `searched`: whether `found` belongs to this photograph.
     """
 
     path: str | None = None
     size: tuple[int, int] = (0, 0)
     view: np.ndarray | None = None
-    seen: Seen | None = None
+    prepared: PreparedPicture | None = None
     found: Search = field(default_factory=lambda: Search(None))
     quad: Quad | None = None
     last: Quad | None = None
-    held: int | None = None
+    selected: int | None = None
     note: str = ""
     frozen: tuple[np.ndarray, Quad | None] | None = None
     live: bool = False
+    searched: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
+    searching: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, path: str | None) -> Seen:
-        """What is to be explained of a photograph, which is searched unless it is the one looked at last; another event may
-        look at another one right afterwards. Raises UserError.
+    def prepare(self, path: str | None, find: bool = True) -> PreparedPicture:
+        """The picture to explain from a photograph. Raises UserError if it cannot be read.
 
-        A frame that was frozen comes back under another path; it is not searched again.
+        `find`: search a new photograph for screens first. A frozen frame has a new path too, but its screen is known already.
+        The locks matter because two events can prepare different photographs at the same time.
         """
+        if find:
+            self.find(path)
         with self.lock:
-            if self.seen is None or path != self.path:
-                picture = photograph(path)
+            if self.prepared is None or path != self.path:
+                picture = read_picture(path)
                 if path != self.path:
-                    self.open(picture.pixels)
-                    self.path = path
-                self.seen = prepared(picture, self.quad, self.live)
-            return self.seen
+                    self._take(path, picture.pixels)
+                self.prepared = _prepare(picture, self.quad, self.live)
+            return self.prepared
 
-    def open(self, pixels: np.ndarray) -> None:
-        """Search another photograph, uint8 RGB (H, W, 3); what counted in the one before is forgotten."""
+    def find(self, path: str | None) -> bool:
+        """Search the photograph for screens, unless that is done. Returns whether a screen is in use now that was not before.
+
+        An explanation does not wait for the search. Raises UserError if the photograph cannot be read.
+        """
+        with self.searching:
+            with self.lock:
+                if path == self.path and self.searched:
+                    return False
+            pixels = read_picture(path).pixels
+            with self.lock:
+                if path != self.path:
+                    self._take(path, pixels)
+                    if self.searched:
+                        return False
+            found = search(pixels)
+            with self.lock:
+                if path != self.path or self.searched:  # meanwhile another photograph came
+                    return False
+                self.searched, self.found = True, found
+                if self.found.quad is None or self.quad is not None:
+                    return False
+                self.use(self.found.quad, self.describe_found())
+                return True
+
+    def _take(self, path: str | None, pixels: np.ndarray) -> None:
+        """Forget the screens of the last photograph. `pixels`: of the new one, uint8 RGB (H, W, 3)."""
         frozen = self.frozen
         self.live = frozen is not None and np.array_equal(frozen[0], pixels)
-        self.found = Search(frozen[1]) if self.live and frozen else search(pixels)
-        self.size, self.view, self.last = (pixels.shape[0], pixels.shape[1]), within(pixels, VIEW), None
-        self.use(self.found.quad, self.words())
+        self.path, self.searched = path, self.live
+        self.found = Search(frozen[1]) if self.live and frozen else Search(None)
+        self.size, self.view, self.last = (pixels.shape[0], pixels.shape[1]), shrink(pixels, VIEW), None
+        self.use(self.found.quad, self.describe_found())
 
-    def words(self) -> str:
-        """What to say where what was found counts."""
-        words = [FROZEN if self.live else FOUND, HELP, *([ANOTHER] if self.found.others else [])]
-        return " ".join(words)
+    def describe_found(self) -> str:
+        """The note on the screen that was found, or on those that may be one."""
+        if self.found.quad is None:
+            return GUESSES
+        found = FOUND if self.found.quad.confidence >= SURE else UNSURE
+        return " ".join([FROZEN if self.live else found, HELP, *([ANOTHER] if self.found.others else [])])
 
     def use(self, quad: Quad | None, note: str = "") -> None:
-        """Take these corners, or the photograph as it is."""
+        """Use these corners, or with None the whole photograph."""
         with self.lock:
-            self.last, self.quad, self.held, self.note, self.seen = quad or self.last, quad, None, note, None
+            self.last, self.quad, self.selected, self.note, self.prepared = quad or self.last, quad, None, note, None
 
 
-def prepared(picture: Picture, quad: Quad | None, live: bool) -> Seen:
-    """The screen in a photograph, or all of it; at most SIDE pixels on its longer side."""
-    done: dict[str, object] = {"frozen_live": True} if live else {}
+def _prepare(picture: Picture, quad: Quad | None, live: bool) -> PreparedPicture:
+    """The rectified screen, or the whole photograph; at most MAX_SIDE pixels on the longer side."""
+    provenance: dict[str, object] = {"frozen_live": True} if live else {}
     if quad is None:
-        return Seen(within(picture.pixels, SIDE), picture.notes, done)
-    done["screen"] = facts(quad, picture.pixels.shape[:2])
-    return Seen(within(rectify(picture.pixels, quad), SIDE), (*picture.notes, NOTE), done)
+        return PreparedPicture(shrink(picture.pixels, MAX_SIDE), picture.notes, provenance)
+    provenance["screen"] = quad.to_dict(picture.pixels.shape[:2])
+    return PreparedPicture(
+        shrink(rectify(picture.pixels, quad), MAX_SIDE), (*picture.notes, NOTE), provenance
+    )  # fmt: skip
 
 
-def seen(session: Session, path: str | None) -> Seen:
-    """What is to be explained of the picture behind a path. Raises UserError."""
-    return session.of(Screen).look(path)
+def prepare_picture(session: Session, path: str | None) -> PreparedPicture:
+    """The picture to explain from the file behind an input. Raises UserError if there is none."""
+    return session.state(Screen).prepare(path)
 
 
-def recorded(found: Explanation, picture: Seen) -> Explanation:
-    """The explanation of such a picture, with how it was made among its parameters."""
-    return replace(found, parameters={**found.parameters, **picture.done})
+def picture_so_far(session: Session, path: str | None) -> PreparedPicture:
+    """As `prepare_picture`, but without a search: a new photograph is explained as a whole until its screen is found."""
+    return session.state(Screen).prepare(path, find=False)
+
+
+def add_provenance(explanation: Explanation, picture: PreparedPicture) -> Explanation:
+    """The explanation of a prepared picture, with the picture's provenance among its parameters."""
+    return replace(explanation, parameters={**explanation.parameters, **picture.provenance})
 
 
 def build(session: gr.State, picture: Any) -> tuple[gr.State, Callable[[Any], None]]:
-    """Lay out what shows the screen, and bind its events.
+    """Lay out the display of the screen and bind its events. `picture`: the input with the photograph.
 
-    Returns a state that changes when other corners are to be explained, and what binds the display to an event after
-    which there may be another picture.
+    Returns:
+        A state that changes when other corners are in use, and a function that searches a new photograph and updates the
+        display after an event. The function takes the event's listener, such as `picture.input`.
     """
     with gr.Column(visible=False, elem_id="screen") as box:
         note = gr.Markdown(elem_id="screen-note")
+        shown: dict[str, Any] = {
+            "interactive": False, "show_label": False, "buttons": [], "format": "jpeg", "height": 180
+        }  # fmt: skip
         with gr.Row():
             photograph = gr.Image(
-                interactive=False, show_label=False, elem_id="screen-photo", buttons=[], format="jpeg", min_width=260,
-                height=180, alt_text="The photograph, with the corners of the screen",
-            )  # fmt: skip
-            upright = gr.Image(
-                interactive=False, show_label=False, elem_id="screen-upright", buttons=[], format="jpeg", min_width=150,
-                height=180, alt_text="What is explained",
-            )  # fmt: skip
+                elem_id="screen-photo",
+                min_width=260,
+                alt_text="The photograph, with the corners of the screen",
+                **shown,
+            )
+            rectified = gr.Image(
+                elem_id="screen-upright", min_width=150, alt_text="The picture that is explained", **shown
+            )
         toggle = gr.Button("", size="sm", elem_id="screen-toggle")
-    mark = gr.Button("Is there a screen in it? Mark its corners", size="sm", visible=False, elem_id="screen-mark")
+    mark = gr.Button("Mark the corners of a screen", size="sm", visible=False, elem_id="screen-mark")
     changed = gr.State(0)
-    outputs = [box, note, photograph, upright, toggle, mark]
-    quick = {"queue": False, **QUIET}
+    outputs = [box, note, photograph, rectified, toggle, mark]
 
-    def shows(event: Any) -> None:
-        event(show, [session, picture], outputs, **quick)
+    def update_after(event: Any) -> None:
+        event(render_display, [session, picture], outputs, **INSTANT)
 
-    shows(photograph.select(tap, [session, changed], changed, **QUIET).then)
-    shows(toggle.click(switch, [session, changed], changed, **QUIET).then)
-    shows(mark.click(begin, [session, changed], changed, **QUIET).then)
-    return changed, shows
+    def find_after(event: Any) -> None:
+        event(find_screen, [session, picture, changed], [changed, *outputs], **INSTANT)
+
+    update_after(photograph.select(handle_tap, [session, changed], changed, **NO_PROGRESS).then)
+    update_after(toggle.click(toggle_screen, [session, changed], changed, **NO_PROGRESS).then)
+    update_after(mark.click(mark_by_hand, [session, changed], changed, **NO_PROGRESS).then)
+    return changed, find_after
 
 
-def show(session: Session, path: str | None) -> tuple[Any, ...]:
-    """The display as it should be now."""
-    screen = session.of(Screen)
+def find_screen(session: Session, path: str | None, count: int) -> tuple[Any, ...]:
+    """Search a new photograph, and show its screen. The first value is `count` + 1 if a screen is in use now."""
+    found = False
+    with contextlib.suppress(UserError):  # the explanation reports it
+        found = path is not None and session.state(Screen).find(path)
+    return count + 1 if found else gr.skip(), *render_display(session, path)
+
+
+def render_display(session: Session, path: str | None) -> tuple[Any, ...]:
+    """The display for the current corners: its box, note, both pictures and both buttons."""
+    screen = session.state(Screen)
     hidden = gr.Column(visible=False), "", None, None, gr.skip(), gr.Button(visible=False)
     if path is None:
         return hidden
     with screen.lock:
         try:
-            picture = screen.look(path)
-        except UserError:  # the run says so
+            picture = screen.prepare(path, find=False)
+        except UserError:  # the explanation reports it
             return hidden
+        if screen.last is None and screen.view is not None and screen.found.guesses:
+            guesses = draw_outlines(screen.view, screen.size, None, screen.found.guesses, None)
+            return (
+                gr.Column(visible=True), screen.note, guesses, shrink(picture.pixels, VIEW), gr.Button(visible=False),
+                gr.Button(visible=True),
+            )  # fmt: skip
         if screen.last is None or screen.view is None:
             return *hidden[:-1], gr.Button(visible=True)
-        drawn = draw(screen.view, screen.size, screen.quad or screen.last, screen.found.others, screen.held)
-        words = "Use the photograph as it is" if screen.quad else "Use the screen in it"
+        outline = draw_outlines(
+            screen.view, screen.size, screen.quad or screen.last, screen.found.others, screen.selected
+        )
+        text = "Use the whole photograph" if screen.quad else "Use the screen only"
         return (
-            gr.Column(visible=True), screen.note, drawn, within(picture.pixels, VIEW), gr.Button(words),
+            gr.Column(visible=True), screen.note, outline, shrink(picture.pixels, VIEW), gr.Button(text, visible=True),
             gr.Button(visible=False),
         )  # fmt: skip
 
 
-def draw(view: np.ndarray, size: tuple[int, int], quad: Quad, others: tuple[Quad, ...], held: int | None) -> np.ndarray:
-    """The photograph of that size (H, W) as it is shown, with the outline and its corners."""
+def draw_outlines(
+    view: np.ndarray, size: tuple[int, int], quad: Quad | None, others: tuple[Quad, ...], selected: int | None
+) -> np.ndarray:
+    """Draw the outlines of the screens on a photograph.
+
+    Args:
+        view: the photograph as shown, uint8 RGB.
+        size: height and width of the photograph itself. The corners of the quads are in its pixels.
+        quad: the screen in use; its corners are drawn too. None if there is none yet.
+        others: other screens.
+        selected: the index of the corner that was tapped.
+
+    Returns:
+        A copy of `view` with the outlines.
+    """
     result = view.copy()
     scale = view.shape[1] / size[1]
 
-    def outline(corners: np.ndarray, colour: tuple[int, int, int], thick: int) -> None:
+    def draw_outline(corners: np.ndarray, colour: tuple[int, int, int]) -> None:
         points = np.rint(corners * (16 * scale)).astype(np.int32)
-        cv2.polylines(result, [points], True, colour, thick, cv2.LINE_AA, shift=4)
+        cv2.polylines(result, [points], True, colour, 3, cv2.LINE_AA, shift=4)
 
     for other in others:
-        outline(other.corners, OTHER, 3)
-    outline(quad.corners, LINE, 3)
+        draw_outline(other.corners, OTHER_LINE)
+    if quad is None:
+        return result
+    draw_outline(quad.corners, LINE)
     for index, corner in enumerate(quad.corners * scale):
-        centre = tuple(int(v) for v in np.rint(corner))
-        cv2.circle(result, centre, 9, HELD if index == held else LINE, -1, cv2.LINE_AA)
+        centre = tuple(int(value) for value in np.rint(corner))
+        cv2.circle(result, centre, 9, SELECTED if index == selected else LINE, -1, cv2.LINE_AA)
     return result
 
 
-def tap(session: Session, count: int, event: gr.SelectData) -> Any:
-    """Take hold of the corner near a tap, put the one held where the tap is, or take another screen that was tapped."""
-    screen = session.of(Screen)
+def handle_tap(session: Session, count: int, event: gr.SelectData) -> Any:
+    """Select the corner near the tap, move the selected corner to the tap, or use another screen that was tapped.
+
+    Returns `count` + 1 if other corners are in use now.
+    """
+    screen = session.state(Screen)
     quad = screen.quad or screen.last
-    if quad is None or screen.view is None:
+    if screen.view is None:
         return gr.skip()
-    place = np.array(event.index, float) * (screen.size[1] / screen.view.shape[1])
-    if screen.held is not None:
+    point = np.array(event.index, float) * (screen.size[1] / screen.view.shape[1])
+    if quad is None:
+        meant = [guess for guess in screen.found.guesses if _contains(guess, point)]
+        if not meant:
+            return gr.skip()
+        screen.use(
+            min(meant, key=lambda guess: float(area(guess.corners))), f"{CHOSEN} {HELP}"
+        )  # one may lie in another
+        return count + 1
+    if screen.selected is not None:
         corners = quad.corners.copy()
-        corners[screen.held] = place
+        corners[screen.selected] = point
         try:
-            screen.use(quad_of(corners, screen.size), f"The corner was moved. {BY_HAND}")
+            screen.use(quad_from_corners(corners, screen.size), f"The corner was moved. {BY_HAND}")
         except ValueError as error:
-            screen.held, screen.note = None, f"⚠️ {error}"
+            screen.selected, screen.note = None, f"⚠️ {error}"
             return gr.skip()
         return count + 1
-    away = np.linalg.norm(quad.corners - place, axis=1)
-    other = next((each for each in screen.found.others if _inside(each, place)), None)
-    if away.min() <= (NEAR if other is None else AT) * screen.size[1]:
-        screen.held, screen.note = int(away.argmin()), "Now tap where this corner belongs."
-    elif other is not None:
-        screen.found = replace(
-            screen.found, others=(*(each for each in screen.found.others if each is not other), quad)
-        )
-        screen.use(other, f"The other one is explained. {HELP} {ANOTHER}")
+    distances = np.linalg.norm(quad.corners - point, axis=1)
+    tapped = next((other for other in screen.found.others if _contains(other, point)), None)
+    if distances.min() <= (NEAR if tapped is None else NEAR_IN_OTHER) * screen.size[1]:
+        screen.selected, screen.note = int(distances.argmin()), "Now tap the correct position of this corner."
+    elif tapped is not None:
+        others = (*(other for other in screen.found.others if other is not tapped), quad)
+        screen.found = replace(screen.found, others=others)
+        screen.use(tapped, f"The other screen is explained. {HELP} {ANOTHER}")
         return count + 1
     else:
         screen.note = BY_HAND
     return gr.skip()
 
 
-def _inside(quad: Quad, place: np.ndarray) -> bool:
-    return cv2.pointPolygonTest(quad.corners.astype(np.float32), (float(place[0]), float(place[1])), False) >= 0
+def _contains(quad: Quad, point: np.ndarray) -> bool:
+    return cv2.pointPolygonTest(quad.corners.astype(np.float32), (float(point[0]), float(point[1])), False) >= 0
 
 
-def switch(session: Session, count: int) -> int:
-    """From the screen to the photograph as it is, or back."""
-    screen = session.of(Screen)
-    found = screen.words() if screen.last is screen.found.quad else BY_HAND
-    screen.use(*((None, PASSED) if screen.quad else (screen.last, found)))
+def toggle_screen(session: Session, count: int) -> int:
+    """Switch between the screen and the whole photograph. Returns `count` + 1."""
+    screen = session.state(Screen)
+    if screen.quad:
+        screen.use(None, AS_IT_IS)
+    else:
+        screen.use(screen.last, screen.describe_found() if screen.last is screen.found.quad else BY_HAND)
     return count + 1
 
 
-def begin(session: Session, count: int) -> int:
-    """Corners to be moved by hand where nothing was found."""
-    screen = session.of(Screen)
+def mark_by_hand(session: Session, count: int) -> int:
+    """Put corners on a photograph without a screen; the visitor then moves them. Returns `count` + 1."""
+    screen = session.state(Screen)
     if screen.view is not None:
         height, width = screen.size
-        inset = [(x * width, y * height) for x, y in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9))]
-        screen.use(quad_of(inset, (height, width)), BY_HAND)
+        corners = [(x * width, y * height) for x, y in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9))]
+        screen.use(quad_from_corners(corners, (height, width)), BY_HAND)
     return count + 1

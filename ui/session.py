@@ -1,158 +1,116 @@
-"""What the tabs share: the visitor, the picture they look at, their own models, and how their runs take turns."""
+"""The session of one visitor: the picture of all tabs, the visitor's own models, files, and the state of each tab."""
 
 from __future__ import annotations
 
-import copy
 import shutil
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import gradio as gr
 import numpy as np
 
-from models import DEFAULT, MODELS, Classifier, UserError, load
-from models.engine import Engine
-from models.picture import Picture, read, resize
-
-PREDICTED = "the predicted class"
-SIDE = 1280  # larger pictures are scaled down to this: no network sees more, and the page stays quick
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-# Without `show_progress_on` the page copies all that such an event may change, at every later step of any event.
-QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "show_progress_on": []}
-SHARED: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 2}  # everything that runs a network
-WORK: dict[str, Any] = {**QUIET, **SHARED, "trigger_mode": "multiple"}
-# Runs of many seconds wait for each other, so that quick ones never wait for them; the page shows the place in the queue.
-LONG: dict[str, Any] = {
-    **PRIVATE, "concurrency_id": "long", "concurrency_limit": 1, "show_progress": "minimal", "trigger_mode": "multiple",
-}  # fmt: skip
+from core.errors import UserError
+from models import MODELS, Classifier, load
+from ui.scratch import process_folder
 
 T = TypeVar("T")
 
+MAX_BYTES = 500_000_000  # of the files of one visitor
+MAX_NODES = 20_000  # values that are visited to measure a session
+
 
 class Session:
-    """One visitor. `path`: the file of the picture that all tabs look at. `models`: their own classifiers, by name."""
+    """One visitor.
+
+    `path`: the file of the picture that all tabs use. `models`: the visitor's own classifiers, by name. When the session is
+    gone, its files are deleted.
+    """
 
     def __init__(self) -> None:
         self.path: str | None = None
         self.models: dict[str, Classifier] = {}
-        self._parts: dict[type, Any] = {}
-        self._folder = ""
+        self._states: dict[type, Any] = {}
+        self._folder: Path | None = None
+        self._folders: Counter[str] = Counter()
+        self._delete: Callable[[], Any] = lambda: None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Session:
-        """A new visitor's: Gradio copies the first state for each."""
+        """A new session: Gradio copies the initial state for each visitor."""
         return Session()
 
-    def of(self, kind: type[T]) -> T:
-        """What a tab remembers about this visitor: the one object of that class, made when first asked for."""
-        return self._parts.setdefault(kind, kind())
+    def state(self, kind: type[T]) -> T:
+        """The state of one tab: the only object of class `kind`, created on the first call."""
+        return self._states.setdefault(kind, kind())
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the visitor has done anything yet."""
+        return bool(self._states)
 
     def classifier(self, name: str) -> Classifier:
-        """The visitor's own classifier of that name, or one that everybody shares."""
+        """The visitor's own classifier with this name, or a shared one. Raises UserError for an unknown name."""
         return self.models.get(name) or load(name)
 
-    def choices(self) -> list[tuple[str, str]]:
-        """Titles and names of the models there are for this visitor, their own first."""
-        return [(name, name) for name in self.models] + [(facts.title, name) for name, facts in MODELS.items()]
+    def model_choices(self) -> list[tuple[str, str]]:
+        """Title and name of every model that this visitor has, own models first."""
+        return [(name, name) for name in self.models] + [(info.title, name) for name, info in MODELS.items()]
 
     def file(self, name: str) -> Path:
-        """Where to put a file of that name for this visitor; it goes when they go."""
-        if not self._folder:
-            self._folder = tempfile.mkdtemp(prefix="thumbscope-")
-        return Path(self._folder) / name
+        """Path for a file of this visitor with this name. `close` deletes it."""
+        if self._folder is None or not self._folder.exists():
+            self._folder = Path(tempfile.mkdtemp(dir=process_folder()))
+            self._delete = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder / name
+
+    def new_folder(self, name: str) -> Path:
+        """Path for a folder with new pictures of this visitor. The folder of this name before the last one is deleted.
+
+        Raises UserError if the visitor's files take too much space.
+        """
+        self._folders[name] += 1
+        parent, number = self.file(name).parent, self._folders[name]
+        shutil.rmtree(parent / f"{name}-{number - 2}", ignore_errors=True)
+        if self.room() <= 0:
+            raise UserError("Your files take too much space here. Reload the page to start again.")
+        return parent / f"{name}-{number}"
+
+    def room(self) -> int:
+        """How many bytes more this visitor's files may take."""
+        files = self._folder.rglob("*") if self._folder else []
+        return MAX_BYTES - sum(path.stat().st_size for path in files if path.is_file())
+
+    def size(self) -> int:
+        """Bytes of the arrays that this session keeps in memory. Shared classifiers do not count."""
+        return _array_bytes(list(self._states.values()))
 
     def close(self) -> None:
         """Delete the visitor's files."""
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._delete()
 
 
-class Runs:
-    """A visitor's runs in one tab take turns: the last one begun wins, and Stop is a flag that the run reads.
-
-    Gradio's own cancelling races with what is on its way. A run holds its turn until it has said its last word, so that
-    nothing of it arrives after the next one's.
-    """
-
-    def __init__(self) -> None:
-        self.halted = False
-        self._begun = 0
-        self._turn = threading.Lock()
-
-    def halt(self) -> None:
-        """Have the run that is under way end at its next result."""
-        self.halted = True
-
-    @contextmanager
-    def turn(self) -> Iterator[Callable[[], bool]]:
-        """Wait for one's turn. Gives a function that says whether a later run has begun, so that this one should end."""
-        self._begun += 1
-        self.halted = False
-        mine = self._begun
-        with self._turn:
-            yield lambda: self._begun != mine
-
-
-class Stopped(Exception):  # noqa: N818  (nothing went wrong)
-    """The visitor pressed Stop, or began another run."""
-
-
-class _StoppableEngine:
-    def __init__(self, engine: Engine, halted: Callable[[], bool]) -> None:
-        self._engine, self._halted = engine, halted
-
-    def forward(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self._halted():
-            raise Stopped
-        return self._engine.forward(batch)
-
-
-def stoppable(classifier: Classifier, halted: Callable[[], bool]) -> Classifier:
-    """The same classifier, whose forward passes raise Stopped as soon as `halted` says so, in the middle of any method."""
-    same = copy.copy(classifier)
-    same.engine = _StoppableEngine(classifier.engine, halted)
-    return same
-
-
-def classes(session: Session, model: str, target: str, first: str = PREDICTED) -> Any:
-    """The classes of a model to choose from, after `first`; the chosen one stays where the model has it."""
-    there = model in session.models or MODELS[model].embedded
-    labels = session.classifier(model if there else DEFAULT).labels  # what is downloaded knows ImageNet's classes too
-    return gr.Dropdown([first, *labels], value=target if target in labels else first)
-
-
-def title(model: str) -> str:
-    """How a model is called on the page."""
-    return MODELS[model].title if model in MODELS else model
-
-
-def photograph(path: str | None) -> Picture:
-    """The picture behind a path. Raises UserError when there is none."""
-    if path is None:
-        raise UserError("There is no picture yet; upload, paste or photograph one.")
-    return read(path)
-
-
-def fetch(path: str | None) -> Picture:
-    """The picture behind a path, at most SIDE pixels on its longer side. Raises UserError when there is none."""
-    picture = photograph(path)
-    return Picture(within(picture.pixels, SIDE), picture.notes)
-
-
-def within(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Pixels scaled down to at most `side` on their longer side."""
-    scale = side / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    return resize(pixels, (max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale))))
-
-
-def pairs(text: str) -> dict[str, str]:
-    """What was typed as options, "name=value name=value". Raises UserError for anything else."""
-    words = text.split()
-    if not all("=" in word for word in words):
-        raise UserError("Options are name=value, separated by spaces, such as samples=500 cells=8.")
-    return dict(word.split("=", 1) for word in words)
+def _array_bytes(root: Any) -> int:
+    """Bytes of all arrays in a value: in containers and in objects of our own classes."""
+    total = 0
+    seen: set[int] = set()
+    stack = deque([root])
+    while stack and len(seen) < MAX_NODES:
+        value = stack.pop()
+        if id(value) in seen or isinstance(value, (str, bytes, int, float, Classifier, type(None), Path)):
+            continue
+        seen.add(id(value))
+        if isinstance(value, np.ndarray):
+            if isinstance(value.base, np.ndarray):
+                stack.append(value.base)
+            else:
+                total += value.nbytes
+        elif isinstance(value, dict):
+            stack.extend(value.values())
+        elif isinstance(value, (list, tuple, set, deque)):
+            stack.extend(value)
+        elif is_dataclass(value) or type(value).__module__.partition(".")[0] in {"audit", "ui", "capture", "training"}:
+            stack.extend(vars(value).values() if hasattr(value, "__dict__") else ())
+    return total

@@ -1,9 +1,10 @@
-"""Import gradio in about half the time, and mend how it writes pictures."""
+"""Import gradio in about half the time, and fix how it writes pictures."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,25 +13,35 @@ from typing import Any
 
 from PIL import Image
 
-from models.engine import write_atomically
+from core.files import write_atomically
+from ui.scratch import process_folder
 
 
 def import_gradio() -> None:
-    """Import gradio without the type stubs that it works out, from source, for each of its components at every start."""
+    """Import gradio without type stubs. It would generate them from source, for each component, at every start.
+
+    Its files go into the folder of this process, which is removed at the end; gradio reads the variable when it is imported.
+    """
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(process_folder() / "files"))
     with no_stubs():
         importlib.import_module("gradio")
-    _write_pictures_whole()
+    _write_pictures_atomically()
 
 
-def _write_pictures_whole() -> None:
-    """Have pictures on the page replaced as a whole.
+def use_light_sessions(holder: type) -> None:
+    """Let Gradio's apps keep their sessions in a `holder`."""
+    setattr(importlib.import_module("gradio.routes"), "StateHolder", holder)  # noqa: B010
 
-    Gradio names them by what is in them and writes over a file that is there: one who is loading the same picture just
-    then, in another place of the page or as another visitor, gets a broken one.
+
+def _write_pictures_atomically() -> None:
+    """Make Gradio replace picture files atomically.
+
+    Gradio names a picture by its content and overwrites an existing file. A browser that loads the same picture at that
+    moment gets a broken one.
     """
     processing = importlib.import_module("gradio.processing_utils")
 
-    def save(img: Image.Image, cache_dir: str, name: str = "image", format: str = "webp") -> str:  # noqa: A002 (theirs)
+    def save(img: Image.Image, cache_dir: str, name: str = "image", format: str = "webp") -> str:  # noqa: A002 (Gradio's name)
         content = processing.encode_pil_to_bytes(img, format)
         path = (Path(cache_dir) / processing.hash_bytes(content) / f"{name}.{format}").resolve()
         write_atomically(path, content)
@@ -41,19 +52,19 @@ def _write_pictures_whole() -> None:
 
 @contextmanager
 def no_stubs() -> Iterator[None]:
-    """Have no stub file written for the components that are defined meanwhile.
+    """A context in which Gradio writes no stub file for the components that are defined.
 
-    Gradio skips them where a component has no source file, so that is what it is told; that it can do without is its own
-    doing, and nothing else sees the difference.
+    Gradio writes none for a component without a source file. So `inspect.getfile` reports no file here, to Gradio's module
+    for stubs only.
     """
     getfile = inspect.getfile
 
-    def hidden(thing: Any) -> str:
+    def getfile_or_fail(thing: Any) -> str:
         if sys._getframe(1).f_globals.get("__name__") == "gradio.component_meta":
             raise OSError("no stubs")
         return getfile(thing)
 
-    setattr(inspect, "getfile", hidden)  # noqa: B010  (its stub has a narrower type)
+    setattr(inspect, "getfile", getfile_or_fail)  # noqa: B010  (the stub of `inspect` has a narrower type)
     try:
         yield
     finally:

@@ -1,68 +1,71 @@
-"""How the page looks: a theme with the system's own fonts (nothing is fetched) and the little CSS it needs."""
+"""The look of the page: a quiet theme with system fonts, which need no download; the style sheet is `page.css`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 
-THEME = gr.themes.Soft(
-    primary_hue="indigo",
-    neutral_hue="slate",
-    font=["Inter", "Segoe UI", "Helvetica Neue", "Arial", "sans-serif"],
+FOLDER = Path(__file__).parent
+MARK = FOLDER / "assets" / "mark.svg"
+"""The sign of the page: in the header, and as the icon of the browser tab."""
+
+# The accent comes from the middle of the heat scale. Its shade 600 has a contrast of 5.3 to white.
+EMBER = gr.themes.Color(
+    "#fdf4ef", "#fbe5da", "#f6c9b4", "#f0a583", "#ea8052", "#d95d25", "#bd4314", "#9a3612", "#7b2d14", "#5f2513", "#33110a",
+    name="ember",
+)  # fmt: skip
+_PLAIN = {  # the same in light and dark: labels are text, without a box or a colour of their own
+    "block_label_background_fill": "transparent",
+    "block_label_border_width": "0px",
+    "block_label_text_color": "*body_text_color_subdued",
+    "block_title_background_fill": "transparent",
+    "block_title_text_color": "*body_text_color_subdued",
+    "checkbox_label_background_fill": "transparent",
+    "block_shadow": "none",
+    "button_primary_text_color": "white",
+    "button_primary_background_fill": "*primary_600",
+    "button_primary_background_fill_hover": "*primary_700",
+    "input_border_color_focus": "*primary_500",
+}
+
+THEME = gr.themes.Base(
+    primary_hue=EMBER,
+    secondary_hue=EMBER,
+    neutral_hue="stone",
+    spacing_size="md",
+    radius_size="md",
+    text_size="md",
+    font=["system-ui", "Segoe UI", "Helvetica Neue", "Arial", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
+).set(
+    **_PLAIN,
+    **{f"{name}_dark": value for name, value in _PLAIN.items() if not name.startswith("block_label_border")},
+    block_title_text_weight="500",
+    block_label_text_weight="500",
+    button_large_text_weight="500",
+    button_primary_shadow="none",
+    body_background_fill="*neutral_50",
+    body_background_fill_dark="#161412",
+    background_fill_primary_dark="#1f1c1a",
+    background_fill_secondary_dark="#292522",
+    block_background_fill_dark="#1f1c1a",
+    block_border_color="*neutral_200",
+    block_border_color_dark="#3a3531",
+    body_text_color="*neutral_900",
+    body_text_color_dark="#ece7e2",
+    body_text_color_subdued="#625b55",
+    body_text_color_subdued_dark="#c4bbb3",
+    link_text_color="*primary_600",
+    link_text_color_dark="*primary_300",
 )
 
-CSS = """
-.gradio-container { width: 100%; max-width: 1320px !important; margin: 0 auto !important; }
-#title h1 { margin: 0.2rem 0 0; }
-#title p { margin: 0 0 0.4rem; font-size: 1.05rem; }
-#samples { width: 0; min-width: 100% !important; overflow: hidden; }  /* the strip must not widen its column */
-#samples .gallery { flex-wrap: nowrap; overflow-x: auto; padding-bottom: 0.4rem; }
-#samples .gallery-item { flex: none; }
-#bars button { min-height: 44px; font-family: inherit; }
-#legend .legend { display: flex; align-items: center; gap: 0.6rem; font-size: 0.85rem; color: var(--body-text-color-subdued); }
-#legend .ramp { flex: 1; height: 0.7rem; border-radius: 0.35rem; }
-#report { align-items: start; }
-#status { min-height: 4.6rem; font-size: 1.02rem; }
-#status p { margin: 0.1rem 0; }
-.method-note p { margin: 0; color: var(--body-text-color-subdued); font-size: 0.92rem; }
-/* Galleries whose captions are facts to read: whole, under their picture. */
-.captioned .grid-wrap { height: auto !important; max-height: none !important; min-height: 0; overflow: visible; }
-.captioned .grid-container { grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); }
-.captioned .thumbnail-item { aspect-ratio: auto; display: flex; flex-direction: column; height: 100%; }
-.captioned .thumbnail-item { justify-content: flex-start; align-items: stretch; }
-.captioned .thumbnail-item img { width: 100%; height: auto; }
-.captioned .caption-label {
-  position: static; max-width: none; padding: 0.3rem 0.5rem; background: none; border: none; box-shadow: none;
-  white-space: pre-line; overflow: visible; font-size: 0.82rem; line-height: 1.35; text-align: left;
-}
-.captioned .caption-label::first-line { font-weight: 600; }
-table.facts { width: 100%; font-size: 0.85rem; border-collapse: collapse; }
-table.facts th, table.facts td { text-align: left; padding: 0.2rem 0.5rem 0.2rem 0; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 0.8rem; }
-.cards figure { margin: 0; }
-.cards img, .cards svg { width: 100%; height: auto; border-radius: 0.3rem; }
-.cards figcaption { font-size: 0.85rem; line-height: 1.35; padding: 0.2rem 0; }
-#dream img { width: 100%; height: 100%; object-fit: contain; }  /* larger than it is: every pixel was painted */
-#stress-run button { flex: 0 0 auto; }
-#cell .grid-container { grid-template-columns: repeat(3, 1fr); }  /* a picture and its two maps */
-#compare-run, #compare-report { align-items: center; }
-#compare-status, #train-collect > .step { flex: 1 1 260px; }  /* wraps on a phone before its words do */
-#compare-run button { flex: 0 0 auto; }
-.live img, .live .blank { width: 100%; height: auto; aspect-ratio: 16 / 9; object-fit: contain; border-radius: 0.4rem;
-  background: var(--background-fill-secondary); }
-.live p { min-height: 2.8rem; margin: 0.5rem 0 0.3rem; }
-.live ul { list-style: none; margin: 0; padding: 0; min-height: 7.2rem; }
-.live li { display: grid; grid-template-columns: minmax(7rem, 13rem) 1fr 3rem; gap: 0.6rem; align-items: center;
-  line-height: 1.8rem; }
-.live li span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.live .bar { height: 0.8rem; border-radius: 0.4rem; background: var(--background-fill-secondary); }
-.live .bar i { display: block; height: 100%; border-radius: 0.4rem; background: var(--primary-500); }
-#screen-note p { margin: 0.2rem 0; }
-#screen-photo img { cursor: crosshair; }
-.camera-hint:not(:has(.prose:not(:empty))) { display: none !important; }
-.camera-hint { color: var(--error-text-color, #b91c1c); font-weight: 600; }
-@media (max-width: 640px) {
-  .gradio-container { padding: 0.5rem !important; }
-  #downloads button { min-width: 0 !important; }
-}
-"""
+CSS = (FOLDER / "page.css").read_text(encoding="utf-8")
+
+
+def render_header() -> str:
+    """The header of the page as HTML: the mark, the name and one sentence."""
+    return (
+        f"<header>{MARK.read_text(encoding='utf-8')}<h1>Thumbscope</h1>"
+        "<p>See what an image classifier looks at, and how far to trust the heatmap.</p></header>"
+    )

@@ -1,374 +1,372 @@
-"""The Train tab: collect pictures in classes, train, see what is confused with what, and use the model. Per visitor."""
+"""The Train tab: collect pictures, train a classifier, look at its confusion matrix, and use it. Each visitor has their own."""
 
 from __future__ import annotations
 
 import time
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
+from scipy.special import softmax
 
+from core.errors import UserError
+from core.files import write_atomically
+from core.html import encode_html
+from core.images import shrink
+from core.stopping import Stopped, must_stop
 from explain import explain
 from explain.render import overlay
-from models import DEFAULT, UserError, dataset, evaluate, load, metrics, report, trained
-from models.dataset import Dataset
-from models.engine import write_atomically
-from models.evaluate import Evaluation
-from models.train import EPOCHS, Epoch, Outcome, Settings, mean_curves
-from models.train import run as train
-from models.trained import Trained
-from samples import PRACTICE
-from ui.session import LONG, QUIET, WORK, Runs, Session, within
+from models import DEFAULT, load, trained_head
+from models.trained_head import TrainedClassifier
+from training import dataset, report
+from training.classification_metrics import Interval
+from training.cross_validation import Progress, TrainingResult, mean_curves, train_and_validate
+from training.dataset import Dataset
+from training.evaluation import Evaluation, held_out_evaluation
+from training.settings import TrainingSettings
+from training.trainer import EPOCHS, Epoch
+from ui import class_boxes, controls
+from ui.class_boxes import MAX_CLASSES
+from ui.plain_text import plain
+from ui.runs import FILE_RUN, INSTANT, LONG_RUN, SHORT_RUN, Runs
+from ui.session import Session
+from ui.uploads import CheckedUploadButton
 
-MOST, FEWEST, SHOWN = 10, 2, 3  # classes: at most, at least, and boxes shown at first
-PICTURES = 100  # a class; more are for the command line
-ZIP_BYTES = 200_000_000  # unpacked
-NAME = "My model"
-TILE, CELL = 360, 8  # pixels of a picture's longer side, and pictures of a cell that are shown
-HEADS = {"One layer (CAM is exact)": "linear", "Hidden layer of 100": "mlp"}
-READY = "Give every class a name and pictures, or load the practice channels; then press **Train**."
+MODEL_NAME = "My model"
+HEADS = {"One layer (CAM is exact)": "linear", "Hidden layer with 100 units": "mlp"}
+TILE = 360  # pixels of the longer side of a picture of a cell
+CELL_PICTURES = 8  # shown of a cell of the confusion matrix
+MAX_EPOCHS, MAX_VIEWS = 100, 8
+SECONDS_PER_UPDATE = 0.3
+READY = (
+    "Give each class a name and pictures. Or load the practice channels: thumbnails of three invented channels. "
+    "Then press **Train**."
+)
+EVALUATE = (
+    "### 3. Evaluate\nConfusion matrix: a row per true class, a column per predicted class; errors are coloured. Click a cell "
+    "to see its pictures. Each picture is classified by a model that was not trained on it."
+)
+
+# A click on a cell, or Enter, selects it. The arrow keys go from cell to cell.
+MATRIX_JS = """
+element.addEventListener("click", (event) => {
+  const cell = event.target.closest("button[data-row]");
+  if (cell) trigger("select", { row: +cell.dataset.row, column: +cell.dataset.column });
+});
+element.addEventListener("keydown", (event) => {
+  const cell = event.target.closest("button[data-row]");
+  const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+  if (!cell || !step) return;
+  event.preventDefault();
+  const [row, column] = [+cell.dataset.row + step[0], +cell.dataset.column + step[1]];
+  element.querySelector(`button[data-row="${row}"][data-column="${column}"]`)?.focus();
+});
+"""
+
+Curves = dict[int, list[Epoch]]
+"""The epochs of each fold, by its number from 1; 0 is the last training, on all pictures."""
 
 
 @dataclass
-class Training:
-    """What this tab knows of a visitor. `judged`: for each held-out picture the classifier of its fold."""
+class TrainState:
+    """What this tab keeps for a visitor. `fold_classifiers`: for each held-out picture the classifier of its fold."""
 
     runs: Runs = field(default_factory=Runs)
-    unpacked: int = 0
     data: Dataset | None = None
-    outcome: Outcome | None = None
-    held: Evaluation | None = None
-    judged: list[Trained] = field(default_factory=list)
+    result: TrainingResult | None = None
+    evaluation: Evaluation | None = None
+    fold_classifiers: list[TrainedClassifier] = field(default_factory=list)
+
+
+class Results(NamedTuple):
+    """The components that show an evaluation."""
+
+    box: gr.Column
+    matrix: gr.HTML
+    figures: gr.Markdown
+    cell: gr.Gallery
+
+
+class Exports(NamedTuple):
+    """The components that hand a model on."""
+
+    use: gr.Button
+    opened: gr.UploadButton
+    files: list[gr.DownloadButton]
+    message: gr.Markdown
 
 
 def build(session: gr.State, tabs: gr.Tabs) -> None:
-    """Lay the tab out inside its context and bind its events."""
-    with gr.Row(elem_id="train-collect"):
-        gr.Markdown("### 1. Collect\nTwo to ten classes, twenty or more pictures each.", elem_classes="step")
-        practice = gr.Button("Load the practice channels", size="sm", scale=0, min_width=210, elem_id="practice")
-        archive = gr.UploadButton(
-            "Open a zip of class folders", file_types=[".zip"], size="sm", scale=0, min_width=210, elem_id="train-zip"
-        )
-        more = gr.Button("Add a class", size="sm", scale=0, min_width=120, elem_id="train-more")
-    names: list[Any] = []
-    galleries: list[Any] = []
-    boxes: list[Any] = []
-    with gr.Row(elem_id="classes"):
-        for index in range(MOST):
-            with gr.Column(min_width=300, visible=index < SHOWN, elem_classes="class-box") as box:
-                name = gr.Textbox(
-                    label=f"Class {index + 1}", placeholder="Its name", max_length=60, elem_id=f"class-name-{index}"
-                )
-                gallery = gr.Gallery(
-                    show_label=False, columns=3, height=190, object_fit="cover", file_types=["image"],
-                    sources=["upload", "webcam", "clipboard"], interactive=True, allow_preview=False, format="jpeg",
-                    elem_id=f"class-pictures-{index}", buttons=[],
-                )  # fmt: skip
-            names.append(name)
-            galleries.append(gallery)
-            boxes.append(box)
-    balance = gr.HTML(elem_id="balance")
+    """Lay out the tab inside its context and bind its events."""
+    boxes = class_boxes.lay_out_boxes()
     gr.Markdown("### 2. Train", elem_classes="step")
     with gr.Row(equal_height=True, elem_id="train-run"):
-        head = gr.Dropdown(list(HEADS), value=next(iter(HEADS)), label="Head", elem_id="train-head", min_width=240)
-        views = gr.Slider(
-            0, 8, 4, step=1, label="Augmentations a picture", info="as photographed from a screen", elem_id="train-views",
-            min_width=190, buttons=[],
-        )  # fmt: skip
-        folds = gr.Slider(
-            2, 5, 4, step=1, label="Folds", info="each judges pictures it has not seen", elem_id="train-folds",
-            min_width=170, buttons=[],
-        )  # fmt: skip
-        epochs = gr.Slider(5, 60, EPOCHS, step=1, label="Epochs at most", info="ends early when it stops helping",
-            elem_id="train-epochs", min_width=170, buttons=[])  # fmt: skip
-        start = gr.Button("Train", variant="primary", scale=0, min_width=110, elem_id="train-start")
-        stop = gr.Button("Stop", variant="stop", scale=0, visible=False, min_width=90, elem_id="train-stop")
+        settings = lay_out_settings()
+        start = controls.run_button("Train", "train-start", scale=0)
+        stop = controls.stop_button("train-stop", scale=0)
     status = gr.Markdown(READY, elem_id="train-status")
     curves = gr.HTML(elem_id="train-curves")
-    gr.Markdown(
-        "### 3. Evaluate\nOnce trained: click a cell to see its pictures, each judged by a fold that had not seen it.",
-        elem_classes="step",
-    )
-    with gr.Row(visible=False, elem_id="train-results") as results:
-        with gr.Column(scale=4, min_width=320):
-            matrix = gr.Dataframe(
-                interactive=False, label="Row: the true class. Column: what it was taken for.", elem_id="confusion",
-                buttons=[],
-            )  # fmt: skip
-            figures = gr.Markdown(elem_id="train-figures")
-        with gr.Column(scale=6, min_width=320):
-            wrong = gr.Gallery(
-                show_label=False, columns=3, height="auto", object_fit="contain", interactive=False, format="jpeg",
-                elem_id="cell", elem_classes="captioned", buttons=[],
-            )  # fmt: skip
+    results = lay_out_results()
     gr.Markdown("### 4. Use", elem_classes="step")
+    exports = lay_out_exports()
+
+    class_boxes.bind_events(session, boxes, status)
+    head, html, keras = exports.files
+    start.click(
+        run_training, [session, *settings, *boxes.names, *boxes.galleries], [status, curves, stop, *results],
+        **LONG_RUN, show_progress_on=status,
+    ).then(
+        write_head_and_report, session, [exports.use, head, html, exports.message], **FILE_RUN
+    ).then(write_keras_model, session, keras, **FILE_RUN)  # fmt: skip
+    controls.bind_stop(stop, session, TrainState)
+    results.matrix.select(show_cell, session, results.cell, **SHORT_RUN)
+    exports.opened.upload(open_head, [session, exports.opened], [exports.use, exports.message], **SHORT_RUN)
+    exports.use.click(lambda: gr.Tabs(selected="explain"), outputs=tabs, **INSTANT)
+
+
+def lay_out_settings() -> list[Any]:
+    """Head, augmentations, folds and epochs."""
+    head = gr.Dropdown(
+        list(HEADS), value=next(iter(HEADS)), label="Head (trained layers)", elem_id="train-head", min_width=240
+    )
+    views = gr.Slider(
+        0, MAX_VIEWS, 4, step=1, label="Augmentations per picture", info="imitate photographs of a screen",
+        elem_id="train-views", min_width=190, buttons=[],
+    )  # fmt: skip
+    folds = gr.Slider(
+        2, 5, 4, step=1, label="Folds", info="parts of the cross-validation", elem_id="train-folds", min_width=170,
+        buttons=[],
+    )  # fmt: skip
+    epochs = gr.Slider(
+        5, 60, EPOCHS, step=1, label="Maximum epochs", info="training may stop earlier", elem_id="train-epochs",
+        min_width=170, buttons=[],
+    )  # fmt: skip
+    return [head, views, folds, epochs]
+
+
+def lay_out_results() -> Results:
+    """The confusion matrix and the pictures of one of its cells; hidden until there is an evaluation."""
+    with gr.Column(visible=False, elem_id="train-results") as box:
+        gr.Markdown(EVALUATE, elem_classes="step")
+        with gr.Row():
+            with gr.Column(scale=4, min_width=320):
+                matrix = gr.HTML(elem_id="confusion", js_on_load=MATRIX_JS, apply_default_css=False)
+                figures = gr.Markdown(elem_id="train-figures")
+            with gr.Column(scale=6, min_width=320):
+                cell = gr.Gallery(
+                    show_label=False, columns=3, height="auto", object_fit="contain", interactive=False, format="jpeg",
+                    elem_id="cell", elem_classes="captioned", buttons=[],
+                )  # fmt: skip
+    return Results(box, matrix, figures, cell)
+
+
+def lay_out_exports() -> Exports:
+    """The button that leads to the Explain tab, the upload of a trained head, and the downloads."""
     with gr.Row(elem_id="train-use"):
-        use = gr.Button(f"Explain with “{NAME}”", size="sm", interactive=False, min_width=150, elem_id="train-explain")
-        opened = gr.UploadButton(
+        use = gr.Button(
+            f"Explain with “{MODEL_NAME}”", size="sm", interactive=False, min_width=150, elem_id="train-explain"
+        )
+        opened = CheckedUploadButton(
             "Open a trained head (.npz)", file_types=[".npz"], size="sm", min_width=150, elem_id="train-open"
         )
-        files = [
-            gr.DownloadButton(what, size="sm", interactive=False, min_width=150, elem_id=f"train-{kind}")
-            for kind, what in (("npz", "Head (.npz)"), ("html", "Report (.html)"), ("keras", "Whole model (.keras)"))
-        ]
-    used = gr.Markdown(elem_id="train-used")
-
-    instant: dict[str, Any] = {"queue": False, **QUIET}
-    filled = [*names, *galleries, *boxes]
-    weigh = {"fn": weighed, "inputs": [*names, *galleries], "outputs": balance, **instant}
-    practice.click(load_practice, session, [*filled, status], **WORK).then(**weigh)
-    archive.upload(load_zip, [session, archive], [*filled, status], **WORK).then(**weigh)
-    more.click(add_box, [*names, *galleries], boxes, **instant)
-    gr.on([gallery.change for gallery in galleries], **weigh)
-    gr.on([name.input for name in names], **weigh)
-    shown = [status, curves, stop, results, matrix, figures, wrong]
-    start.click(
-        run, [session, head, views, folds, epochs, *names, *galleries], shown, **LONG, show_progress_on=status
-    ).then(publish, session, [use, files[0], files[1], used], **instant).then(export, session, files[2], **WORK)
-    stop.click(lambda session: session.of(Training).runs.halt(), session, **instant)
-    matrix.select(show_cell, session, wrong, **WORK)
-    opened.upload(open_head, [session, opened], [use, used], **WORK)
-    use.click(lambda: gr.Tabs(selected="explain"), outputs=tabs, **instant)
+        labels = {"npz": "Head (.npz)", "html": "Report (.html)", "keras": "Whole model (.keras)"}
+        files = controls.download_buttons("train", labels, min_width=150)
+    return Exports(use, opened, files, gr.Markdown(elem_id="train-used"))
 
 
-def weighed(*values: Any) -> str:
-    """How many pictures each class has, as bars."""
-    counts = {
-        name or f"Class {index + 1}": len(pictures or [])
-        for index, (name, pictures) in enumerate(zip(values[:MOST], values[MOST:], strict=True))
-        if pictures
-    }
-    if not counts:
-        return ""
-    most = max(counts.values())
-    rows = "".join(
-        f'<li><span>{escape(name)}</span><span class="bar"><i style="width: {100 * count / most:.0f}%"></i></span>'
-        f"<span>{count}</span></li>"
-        for name, count in counts.items()
-    )
-    return f'<div class="live"><ul style="min-height: 0">{rows}</ul></div>'
+# --- Training ----------------------------------------------------------------
 
 
-def add_box(*values: Any) -> list[Any]:
-    """One more box: after the last that is in use, and at least one more than at first."""
-    used = [index for index in range(MOST) if values[index] or values[MOST + index]]
-    count = max(SHOWN, max(used, default=0) + 1) + 1
-    return [gr.Column(visible=index < count) for index in range(MOST)]
-
-
-def load_practice(session: Session) -> list[Any]:
-    """The invented channels that come with Thumbscope."""
-    return fill(session, PRACTICE)
-
-
-def load_zip(session: Session, path: str | None) -> list[Any]:
-    """The classes of a zip of folders."""
-    if path is None:
-        return [gr.skip()] * (3 * MOST + 1)
-    return fill(session, Path(path))
-
-
-def fill(session: Session, path: Path) -> list[Any]:
-    """Boxes filled from a zip: names, galleries, which are visible, and what to say about it."""
-    memory = session.of(Training)
-    memory.unpacked += 1
-    folder = session.file(f"pictures-{memory.unpacked}")
-    try:
-        dataset.unzip(path, folder, ZIP_BYTES)
-        data = dataset.from_folder(folder)
-        if len(data.labels) > MOST:
-            raise UserError(f"The zip has {len(data.labels)} classes; {MOST} are the most here.")
-    except (UserError, zipfile.BadZipFile) as error:
-        gr.Warning(str(error), title="")
-        return [*[gr.skip()] * (3 * MOST), f"⚠️ {error}"]
-    pictures = [[str(item.path) for item in data.items if item.label == index] for index in range(len(data.labels))]
-    left = MOST - len(data.labels)
-    return [
-        *data.labels, *[""] * left,
-        *pictures, *[None] * left,
-        *[gr.Column(visible=index < max(SHOWN, len(data.labels))) for index in range(MOST)],
-        " ".join([f"{len(data.items)} pictures in {len(data.labels)} classes. Press **Train**.", *left_out(data)]),
-    ]  # fmt: skip
-
-
-def left_out(data: Dataset) -> list[str]:
-    """What was left out and what else to know, in sentences."""
-    some = [f"Left out: {escape(one.name)}. {escape(one.why)}" for one in data.refused[:3]]
-    more = [f"And {len(data.refused) - 3} more were left out."] if len(data.refused) > 3 else []
-    return [*some, *more, *map(escape, data.notes)]
-
-
-def collected(names: Sequence[str], galleries: Sequence[Any]) -> dict[str, list[str]]:
-    """The files of each class that has some. Raises UserError for too few classes, no name, or two alike."""
-    classes: dict[str, list[str]] = {}
-    for index, (name, pictures) in enumerate(zip(names, galleries, strict=True)):
-        if not pictures:
-            continue
-        name = (name or "").strip()
-        if not name:
-            raise UserError(f"Class {index + 1} has pictures and no name; give it one.")
-        if name.casefold() in {other.casefold() for other in classes}:
-            raise UserError(f"Two classes are called '{name}'; a name must mean one class.")
-        if len(pictures) > PICTURES:
-            raise UserError(f"'{name}' has {len(pictures)} pictures; {PICTURES} are the most here.")
-        classes[name] = [path for path, _ in pictures]
-    if len(classes) < FEWEST:
-        raise UserError("Training needs pictures of at least two classes; add some, or load the practice channels.")
-    return classes
-
-
-def run(
+def run_training(
     session: Session, head: str, views: float, folds: float, epochs: float, *values: Any
 ) -> Iterator[tuple[Any, ...]]:
-    """Train, with curves as they grow, until done or stopped; what is best so far stays."""
-    memory = session.of(Training)
-    shown, hidden, same = gr.Button(visible=True), gr.Button(visible=False), gr.skip()
-    with memory.runs.turn() as superseded:
+    """Train and show the learning curves, until the end, until Stop, or until a later run starts.
+
+    After Stop the best head so far is kept.
+
+    Args:
+        session: the visitor.
+        head: a key of HEADS.
+        views: augmentations per picture.
+        folds: parts of the cross-validation.
+        epochs: the maximum per fold.
+        values: the names of all classes, then their pictures.
+    """
+    state = session.state(TrainState)
+    hide_stop, unchanged = gr.Button(visible=False), (gr.skip(),) * 4
+    with state.runs.turn() as superseded:
         try:
-            classes = collected(values[:MOST], values[MOST:])
-            yield "Looking at the pictures ...", "", shown, gr.Row(visible=False), same, same, None
+            classes = class_boxes.collect_classes(values[:MAX_CLASSES], values[MAX_CLASSES:])
+            hide_results = gr.Column(visible=False), gr.skip(), gr.skip(), None
+            yield "Reading the pictures ...", "", gr.Button(visible=True), *hide_results
             data = dataset.from_lists(classes)
-            settings = Settings(
-                "mlp" if HEADS[head] == "mlp" else "linear", int(folds), min(int(epochs), 100), min(int(views), 8)
-            )
+            settings = TrainingSettings(
+                head="mlp" if HEADS[head] == "mlp" else "linear", folds=int(folds), epochs=min(int(epochs), MAX_EPOCHS),
+                augmentations=min(int(views), MAX_VIEWS),
+            )  # fmt: skip
             backbone = load(DEFAULT)
-            begun = told = time.monotonic()
-            curves: dict[int, list[Epoch]] = {}
-            outcome = None
-            for progress in train(
-                backbone, data, settings, name=NAME, halted=lambda: memory.runs.halted or superseded()
-            ):
-                outcome = progress.outcome
+            start = shown = time.monotonic()
+            curves: Curves = {}
+            result = None
+            for progress in train_and_validate(
+                backbone, data, settings, name=MODEL_NAME,
+                should_stop=lambda: state.runs.stop_requested or superseded() or must_stop(),
+            ):  # fmt: skip
+                result = progress.result
                 if progress.epoch:
                     curves.setdefault(progress.fold, []).append(progress.epoch)
                 now = time.monotonic()
-                if now - told < 0.3:
-                    continue
-                told = now
-                left = (now - begun) * (1 - progress.done) / progress.done
-                yield (
-                    said(progress.stage, progress.fold, settings.folds, progress.done, left),
-                    drawn(curves),
-                    same,
-                    same,
-                    same,
-                    same,
-                    same,
-                )
+                if now - shown >= SECONDS_PER_UPDATE:
+                    shown = now
+                    status = describe_progress(progress, settings.folds, now - start)
+                    yield status, render_curves(curves), gr.skip(), *unchanged
             if superseded():
                 return
-            if outcome is None:
-                yield "Stopped before there was anything to keep.", same, hidden, same, same, same, same
+            if result is None:
+                yield "Stopped before a head was trained.", gr.skip(), hide_stop, *unchanged
                 return
-            memory.data, memory.outcome = data, outcome
-            memory.held, memory.judged = evaluate.held_out(backbone, data, outcome)
-            session.models[NAME] = outcome.model
-            what = "Stopped; the best head so far is kept" if outcome.stopped else "Done"
-            took = f"{what} after {time.monotonic() - begun:.0f} s."
-            text = " ".join([f"{took} **{NAME}** is now in the list of models, for you only.", *left_out(data)])
-            yield text, drawn(curves), hidden, gr.Row(visible=True), table(memory.held), summary(memory.held), None
+            state.data, state.result = data, result
+            state.evaluation, state.fold_classifiers = None, []
+            shown_results = (gr.Column(visible=False), gr.skip(), gr.skip(), None)
+            if (result.fold_of_picture >= 0).any():
+                state.evaluation, state.fold_classifiers = held_out_evaluation(backbone, data, result)
+                matrix, figures = render_confusion(state.evaluation), describe_evaluation(state.evaluation)
+                shown_results = (gr.Column(visible=True), matrix, figures, None)
+            session.models[MODEL_NAME] = result.model
+            status = describe_training(result, data, time.monotonic() - start)
+            yield status, render_curves(curves), hide_stop, *shown_results
+        except Stopped as stop:  # while pictures were embedded
+            yield f"{stop} No head was trained. Use fewer pictures or augmentations.", gr.skip(), hide_stop, *unchanged
         except UserError as error:
-            gr.Warning(str(error), title="")
-            yield f"⚠️ {error}", same, hidden, same, same, same, same
+            yield controls.warn(error), gr.skip(), hide_stop, *unchanged
 
 
-def said(stage: str, fold: int, folds: int, done: float, left: float) -> str:
-    """Where a training is."""
-    what = {
-        "embed": "The network looks at every picture and its augmentations",
-        "folds": f"Fold {fold} of {folds} is learning",
-        "final": "The last fit, on everything",
-    }.get(stage, "Almost done")
-    return f"{what}: {done:.0%}, about {left:.0f} s left."
+def describe_progress(progress: Progress, folds: int, seconds: float) -> str:
+    """The stage of a training, and the time it still takes. `seconds`: since its start."""
+    stage = {
+        "embed": "Computing the features of all pictures and augmentations",
+        "folds": f"Training fold {progress.fold} of {folds}",
+        "final": "Training on all pictures",
+    }.get(progress.stage, "Almost done")
+    left = seconds * (1 - progress.share) / progress.share
+    return f"{controls.progress_bar(progress.share)}{stage}: {progress.share:.0%}, about {left:.0f} s left."
 
 
-def drawn(curves: dict[int, list[Epoch]]) -> str:
-    """The learning curves so far, over the folds."""
-    folds = [curve for number, curve in curves.items() if number]
-    return report.learning(mean_curves(folds)) if folds else ""
+def describe_training(result: TrainingResult, data: Dataset, seconds: float) -> str:
+    """How a training ended, and which pictures could not be used."""
+    end = "Stopped" if result.stopped else "Done"
+    sentences = [
+        f"{end} after {seconds:.0f} s.",
+        *(["The best head so far is kept."] if result.stopped else []),
+        f"**{MODEL_NAME}** is now in your list of models. Nobody else sees it.",
+        *map(escape, result.notes),
+        *class_boxes.describe_excluded(data),
+    ]
+    return " ".join(sentences)
 
 
-def table(held: Evaluation) -> dict[str, Any]:
-    """The confusion matrix, as a table."""
-    rows = [[label, *row] for label, row in zip(held.labels, held.confusion.tolist(), strict=True)]
-    return {"headers": ["true \\ taken for", *held.labels], "data": rows}
+def render_curves(curves: Curves) -> str:
+    """HTML: the learning curves so far, averaged over the folds."""
+    folds = [epochs for number, epochs in curves.items() if number]
+    return report.render_learning_curves(mean_curves(folds)) if folds else ""
 
 
-def summary(held: Evaluation) -> str:
-    """The figures, in words."""
-    facts = held.facts()
-    accuracy, f1 = (metrics.Interval(**facts[name]) for name in ("accuracy", "macro_f1"))
-    padding = facts["heat_on_padding"]
-    bars = f" {padding:.0%} of the heat lies on bars." if padding >= 0.005 else ""
+# --- Evaluation --------------------------------------------------------------
+
+
+def render_confusion(evaluation: Evaluation) -> str:
+    """HTML: the confusion matrix, whose cells are buttons, and the most confused pairs of classes."""
+    pairs = report.confused_pairs(evaluation.labels, evaluation.confusion)
+    items = "".join(
+        f"<li>{escape(true)}, classified as {escape(predicted)}: {count} of {total}</li>"
+        for true, predicted, count, total in pairs
+    )
+    confused = f"<b>Most confused</b><ol>{items}</ol>" if items else "<b>No errors</b>"
+    matrix = report.render_confusion_matrix(evaluation.labels, evaluation.confusion, clickable=True)
+    return f'<div class="matrix-scroll">{matrix}</div><div class="confused">{confused}</div>'
+
+
+def describe_evaluation(evaluation: Evaluation) -> str:
+    """Accuracy, macro F1 and calibration error, in words."""
+    content = evaluation.to_dict()
+    accuracy, f1 = (Interval(**content[name]) for name in ("accuracy", "macro_f1"))
+    padding = content["heat_on_padding"]
+    bars = f" {padding:.0%} of the heat lies on the padding." if padding >= 0.005 else ""
     return (
-        f"On {facts['pictures']} pictures it had not seen: **{accuracy.value:.1%}** right "
-        f"(95 % interval {accuracy.low:.0%} to {accuracy.high:.0%}), macro F1 **{f1.value:.3f}**, "
-        f"calibration error {facts['calibration']['ece']:.2f}.{bars}"
+        f"{content['pictures']} held-out pictures: accuracy **{accuracy.value:.1%}** "
+        f"(95 % confidence interval {accuracy.low:.0%} to {accuracy.high:.0%}), macro F1 **{f1.value:.3f}**, "
+        f"calibration error {content['calibration']['ece']:.2f}.{bars}"
     )
 
 
-def show_cell(session: Session, event: gr.SelectData) -> list[tuple[np.ndarray, str]]:
-    """The pictures of a cell of the confusion matrix, the surest first: each one, the evidence for what it was taken for,
-    and that for what it is; where it is right, that for the next best class."""
-    held, judged = session.of(Training).held, session.of(Training).judged
-    row, column = event.index[0], event.index[1] - 1
-    if held is None or column < 0:
+def show_cell(session: Session, event: gr.EventData) -> list[tuple[np.ndarray, str]]:
+    """The pictures of a cell of the confusion matrix, the most confident first.
+
+    Each is followed by the heatmap of its predicted class and that of its true class; where both are the same, by that of
+    the second most probable class.
+    """
+    state = session.state(TrainState)
+    evaluation = state.evaluation
+    if evaluation is None:
         return []
-    sure = metrics.softmax(held.logits)
-    inside = np.flatnonzero((held.truth == row) & (held.predicted == column)).tolist()
-    found = []
-    for index in sorted(inside, key=lambda index: -sure[index, column])[:CELL]:
-        pixels = within(held.items[index].pixels(), TILE)
-        other = row if row != column else int(np.argsort(-sure[index])[1])
-        found.append((pixels, f"{held.labels[row]}\n{held.items[index].path.stem}"))
-        for which, word in ((column, "Why"), (other, "Or")):
-            heatmap = explain(pixels, judged[index], "grad-cam", held.labels[which]).heatmap
-            found.append((overlay(pixels, heatmap), f"{word} {held.labels[which]}?\n{sure[index, which]:.1%}"))
-    if not found:
-        gr.Info(f"No {held.labels[row]} was taken for {held.labels[column]}.", title="")
-    return found
+    true, predicted = int(event.row), int(event.column)
+    if not (0 <= true < len(evaluation.labels) and 0 <= predicted < len(evaluation.labels)):
+        return []
+    labels, probabilities = evaluation.labels, softmax(evaluation.logits, axis=-1)
+    inside = np.flatnonzero((evaluation.truth == true) & (evaluation.predicted == predicted)).tolist()
+    tiles = []
+    for index in sorted(inside, key=lambda index: -probabilities[index, predicted])[:CELL_PICTURES]:
+        item = evaluation.items[index]
+        pixels = shrink(item.pixels(), TILE)
+        tiles.append((pixels, f"{labels[true]}\n{item.path.stem}"))
+        second = true if true != predicted else int(np.argsort(-probabilities[index])[1])
+        for class_index in (predicted, second):
+            heatmap = explain(pixels, state.fold_classifiers[index], "grad-cam", labels[class_index]).heatmap
+            caption = f"Heatmap: {labels[class_index]}\n{probabilities[index, class_index]:.1%}"
+            tiles.append((overlay(pixels, heatmap), caption))
+    if not tiles:
+        gr.Info(f"No picture of {escape(labels[true])} was classified as {escape(labels[predicted])}.", title="")
+    return tiles
 
 
-def publish(session: Session) -> tuple[Any, ...]:
-    """The button that leads to the Explain tab, and the files: the head and the report."""
-    memory = session.of(Training)
-    if memory.outcome is None or memory.held is None:
-        return tuple([gr.skip()] * 4)
-    head, page = session.file("my_model.npz"), session.file("my_model.html")
-    trained.save(memory.outcome.model, head)
-    judged = memory.judged
-    content = report.page(memory.held, lambda index: judged[index], memory.outcome.model.figures["curves"])
-    write_atomically(page, content.encode())
-    return (
-        gr.Button(interactive=True),
-        *(gr.DownloadButton(value=str(path), interactive=True) for path in (head, page)),
-        "",
-    )
+# --- Use ---------------------------------------------------------------------
 
 
-def export(session: Session) -> Any:
-    """The whole network with its head, for Keras."""
-    memory = session.of(Training)
-    if memory.outcome is None:
+def write_head_and_report(session: Session) -> tuple[Any, ...]:
+    """Enable the button that leads to the Explain tab, and offer the head and the report."""
+    state = session.state(TrainState)
+    if state.result is None:
+        return (gr.skip(),) * 4
+    head, html = session.file("my_model.npz"), session.file("my_model.html")
+    model, classifiers = state.result.model, state.fold_classifiers
+    trained_head.save(model, head)
+    if state.evaluation is None:  # no picture could be held out
+        return gr.Button(interactive=True), *controls.offer_downloads([head]), *controls.disable_downloads(1), ""
+    page = report.render_report(state.evaluation, lambda index: classifiers[index], model.figures["curves"])
+    write_atomically(html, encode_html(page))
+    return gr.Button(interactive=True), *controls.offer_downloads([head, html]), ""
+
+
+def write_keras_model(session: Session) -> Any:
+    """Offer the whole network with its head, for Keras."""
+    result = session.state(TrainState).result
+    if result is None:
         return gr.skip()
     path = session.file("my_model.keras")
-    write_atomically(path, trained.export(memory.outcome.model))
-    return gr.DownloadButton(value=str(path), interactive=True)
+    write_atomically(path, trained_head.export_keras(result.model))
+    return controls.offer_downloads([path])[0]
 
 
 def open_head(session: Session, path: str | None) -> tuple[Any, str]:
-    """A head that was trained before becomes this visitor's model."""
+    """Make a trained head this visitor's model."""
     if path is None:
         return gr.skip(), ""
     try:
-        model = trained.load(path, NAME)
+        model = trained_head.load(path, MODEL_NAME)
     except UserError as error:
-        gr.Warning(str(error), title="")
-        return gr.skip(), f"⚠️ {error}"
-    session.models[NAME] = model
-    return gr.Button(interactive=True), f"**{NAME}** tells apart {', '.join(map(escape, model.labels))}."
+        return gr.skip(), controls.warn(error)
+    session.models[MODEL_NAME] = model
+    return gr.Button(interactive=True), f"**{MODEL_NAME}** has the classes {', '.join(map(plain, model.labels))}."

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, Request
 from tests.browser.app import chromium, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app with an empty download cache and a network that refuses every connection."""
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
@@ -32,7 +32,7 @@ def frame() -> np.ndarray:
     return pixels
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: while it runs, no test of its process can start an event loop
 def browser(tmp_path_factory: pytest.TempPathFactory, frame: np.ndarray) -> Iterator[Browser]:
     video = tmp_path_factory.mktemp("camera") / "frames.mjpeg"
     jpeg = io.BytesIO()
@@ -45,7 +45,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory, frame: np.ndarray) -> Iter
 Visit = Callable[..., AbstractContextManager[Page]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def visit(browser: Browser, url: str) -> Visit:
     """Opens the page for a visitor of their own; any request that leaves this machine fails the test."""
 

@@ -14,16 +14,17 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.scenes import Scene, compose, pictures
 from samples import ROOT
-from tests.browser.test_explain_tab import download, give, overlay_source, wait_for_status
+from samples.photographs import Scene, compose, list_pictures
+from tests.browser.actions import download
+from tests.browser.test_explain_tab import give, overlay_source, wait_for_another_view, wait_for_status
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Path]:
     """A photograph of a screen."""
-    thumbnails = [path for path in pictures(ROOT / "thumbnails") if path.suffix == ".jpg"]
-    made = compose(1005, thumbnails, pictures(ROOT / "photos"))
+    thumbnails = [path for path in list_pictures(ROOT / "thumbnails") if path.suffix == ".jpg"]
+    made = compose(1005, thumbnails, list_pictures(ROOT / "photos"))
     path = tmp_path_factory.mktemp("photograph") / "screen.png"
     Image.fromarray(made.pixels).save(path)
     return made, path
@@ -51,7 +52,7 @@ def test_the_stream_moves_unmirrored_and_freezes(page: Page) -> None:
     assert left[0] - left[2] > 40, "the frame is red on the left"
     assert right[2] - right[0] > 40
     assert 1.2 < width / height < 1.9
-    expect(page.locator("#live-view p")).to_contain_text(re.compile(r"\d+ frames a second"), timeout=20_000)
+    expect(page.locator("#live-view p")).to_contain_text(re.compile(r"\d+ frames per second"), timeout=20_000)
     page.locator("#freeze").click()
     wait_for_status(page, "Grad-CAM on MobileNetV2")
     expect(page.get_by_role("tab", name="Explain")).to_have_attribute("aria-selected", "true")
@@ -75,9 +76,9 @@ def test_a_frozen_screen_keeps_its_corners(page: Page, scene: tuple[Scene, Path]
     stream(page)
     expect(page.locator("#live-view p")).to_contain_text("Screen found", timeout=30_000)
     page.locator("#freeze").click()
-    expect(page.locator("#screen-note")).to_contain_text("Frozen live", timeout=20_000)
+    expect(page.locator("#screen-note")).to_contain_text("Frozen frame", timeout=20_000)
     wait_for_status(page, "Grad-CAM on MobileNetV2")
-    parameters = json.loads(download(page, "json"))["parameters"]
+    parameters = json.loads(download(page, "download-json"))["parameters"]
     assert parameters["frozen_live"] is True
     assert parameters["screen"]["photograph"] == [540, 960]
     assert np.abs(np.array(parameters["screen"]["corners"]) / 0.75 - made.corners).max() < 16
@@ -111,7 +112,7 @@ def test_two_viewers_both_keep_moving(visit: Callable) -> None:
 
 
 TROUBLES = {
-    "NotAllowedError": "The camera was refused. Allow it for this page",
+    "NotAllowedError": "The camera is blocked. Click the icon left of the address",
     "NotReadableError": "The camera is busy. Close the other tab or program",
     "NotFoundError": "No camera was found. Connect one and try again",
 }
@@ -139,7 +140,7 @@ def test_a_page_without_https_says_so(browser: Browser, url: str) -> None:
     page.goto(url)
     page.get_by_role("tab", name="Live").click()
     page.locator("#camera").get_by_text("Click to Access Webcam").click()
-    expect(page.locator(".camera-hint:visible")).to_contain_text("Open this one over https")
+    expect(page.locator(".camera-hint:visible")).to_contain_text("Open this page with https")
     context.close()
 
 
@@ -149,7 +150,7 @@ def test_a_screen_is_found_corrected_and_passed_over(visit: Callable, scene: tup
         give(page, path)
         expect(page.locator("#screen-note")).to_contain_text("A screen was found", timeout=20_000)
         wait_for_status(page, "Grad-CAM on MobileNetV2")
-        facts = json.loads(download(page, "json"))
+        facts = json.loads(download(page, "download-json"))
         corners = np.array(facts["parameters"]["screen"]["corners"])
         assert np.abs(corners - made.corners).max() < 12
 
@@ -164,16 +165,16 @@ def test_a_screen_is_found_corrected_and_passed_over(visit: Callable, scene: tup
 
         x, y = corners[0]
         tap(x, y)
-        expect(page.locator("#screen-note")).to_contain_text("Now tap where this corner belongs", timeout=20_000)
+        expect(page.locator("#screen-note")).to_contain_text("Now tap", timeout=20_000)
         before = overlay_source(page)
         tap(x + 40, y + 40)
         expect(page.locator("#screen-note")).to_contain_text("The corner was moved", timeout=20_000)
-        expect(page.locator("#overlay img").last).not_to_have_attribute("src", before, timeout=20_000)
+        wait_for_another_view(page, before)
 
         page.locator("#screen-toggle").click()
-        expect(page.locator("#screen-note")).to_contain_text("explained as it is", timeout=20_000)
+        expect(page.locator("#screen-note")).to_contain_text("The whole photograph is explained", timeout=20_000)
         for _ in range(50):
-            facts = json.loads(download(page, "json"))
+            facts = json.loads(download(page, "download-json"))
             if "screen" not in facts["parameters"]:
                 break
         assert facts["parameters"]["size"] == [720, 1280]

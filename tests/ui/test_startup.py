@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import subprocess
@@ -22,7 +23,6 @@ with gr.Blocks() as demo:
     box.update = None
 print(sorted(event.event_name for event in gr.Textbox.EVENTS), len(demo.get_config_file()["components"]))
 """
-
 
 REWRITTEN = """
 import os
@@ -57,3 +57,22 @@ def test_components_work_and_inspect_is_restored() -> None:
                for code in (QUICK, plain)]  # fmt: skip
     assert outputs[0] == outputs[1] != ""
     assert inspect.getfile(subprocess).endswith("subprocess.py")
+
+
+def test_the_app_sets_the_environment_before_it_imports_what_reads_it() -> None:
+    """Else NumPy has its threads already, gradio has asked the network, and stubs have been written."""
+    body = ast.parse((Path(__file__).parents[2] / "app.py").read_text(encoding="utf-8")).body
+    texts = [ast.unparse(statement) for statement in body]
+    imported = [index for index, statement in enumerate(body) if isinstance(statement, (ast.Import, ast.ImportFrom))]
+    variables = [index for index, text in enumerate(texts) if text.startswith("os.environ.setdefault")]
+    assert [texts[index] for index in imported if index < variables[-1]] == [
+        "from __future__ import annotations", "import os",
+    ]  # fmt: skip
+    start = texts.index("import_gradio()")
+    assert [texts[index] for index in imported if variables[-1] < index < start] == [
+        "from ui.startup import import_gradio"
+    ]
+    settings = " ".join(texts[index] for index in variables)
+    assert "OPENBLAS_NUM_THREADS" in settings
+    assert "GRADIO_ANALYTICS_ENABLED" in settings
+    assert "MPLBACKEND" in settings

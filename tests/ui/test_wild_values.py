@@ -1,0 +1,59 @@
+"""A walk over all events of the page with values that no browser sends: a sentence, soon, and in little memory."""
+
+from __future__ import annotations
+
+import resource
+import time
+from typing import Any
+
+import pytest
+
+from tests.ui.site import Stranger
+
+WILD: dict[str, Any] = {
+    "nothing": None,
+    "text": "x" * 4_900,
+    "other letters": "\u0000\u202e<img src=x onerror=alert(1)>" * 50,
+    "negative": -1,
+    "large": 10**30,
+    "larger": 1e308,
+    "truth": True,
+    "list": [],
+    "lists": [[["x", None], []]] * 500,
+    "object": {"value": {"a": 1}},
+    "update": {"__type__": "update", "value": "x" * 1000, "visible": False, "choices": ["x"]},
+}
+SLOW = {"play_next_step", "load_practice", "run_audit", "run_visualisation", "check_sanity"}  # see test_leaving.py
+
+
+@pytest.mark.parametrize("name", WILD)
+def test_every_event_answers_wild_values(address: str, name: str) -> None:
+    stranger = Stranger(address)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number, event in stranger.events.items():
+        if event["api_name"] in SLOW or (name == "nothing" and event["api_name"] == "process_frame"):
+            continue  # without a frame, a stream waits for the next one
+        value = WILD[name]
+        start = time.process_time()
+        message = stranger.run(number, [value for _ in event["inputs"]], {"index": value, "value": value})
+        seconds = time.process_time() - start
+        assert seconds < 2, (event["api_name"], seconds)
+        if not message["success"]:
+            output = message["output"]
+            sentence = output.get("error") or output.get("detail")
+            assert isinstance(sentence, str), (event["api_name"], output)
+            assert 5 < len(sentence) < 500, event["api_name"]
+            assert "Traceback" not in sentence
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kB"
+
+
+@pytest.mark.parametrize("data", [None, {}, [], {"index": -5}, {"index": [10**9, -1], "value": None}, {"index": "x"}])
+def test_every_event_answers_wild_clicks(address: str, data: Any) -> None:
+    stranger = Stranger(address)
+    for number, event in stranger.events.items():
+        if any(trigger == "select" for _, trigger in event["targets"]):
+            start = time.process_time()
+            message = stranger.run(number, stranger.values(number), data)
+            assert time.process_time() - start < 2
+            assert message["success"] or isinstance(message["output"].get("error"), str), event["api_name"]
+    assert stranger.run(stranger.named("start_method"), ["mobilenet_v2", "rise"])["success"], "the page still works"
