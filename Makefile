@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+ROOMS := audit batch capture core explain models robustness samples training ui visualise
 
 .PHONY: run test check chromium docs clean
 
@@ -10,17 +11,18 @@ run: $(VENV)/run.done
 	@$(BIN)/python app.py
 
 test: check chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --severity-level medium --recursive app.py $(ROOMS)
 
 # The tables of README from the registers, and its screenshot from the app.
 docs: $(VENV)/dev.done chromium
-	$(BIN)/python -m docs.tables
-	$(BIN)/python -m docs.screenshot
+	$(BIN)/python -m scripts.tables
+	$(BIN)/python -m scripts.screenshots
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Thumbscope needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -30,7 +32,7 @@ $(VENV)/run.done: requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/dev.done: requirements.txt requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/dev.done: requirements.txt requirements-onnx.txt requirements-dev.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/run.done
 

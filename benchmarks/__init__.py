@@ -1,1 +1,1 @@
-"""What the documents claim, measured: each prints the machine, the versions and a table."""
+"""Measurements of the figures in the documents. Each prints the machine, the versions and a table."""

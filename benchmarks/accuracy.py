@@ -1,9 +1,11 @@
-"""Top-1 and top-5 of the embedded classifiers: python -m benchmarks.accuracy DIR
+"""Top-1 and top-5 accuracy of the embedded classifiers: python -m benchmarks.accuracy DIR
 
-DIR holds ImageNet validation pictures and boxes.csv (file, class_index, orig_w, orig_h, ...). If the pictures were
-squashed to a square, as their sizes in boxes.csv tell, three ways of laying a picture on the canvas are compared:
-squashed as they are, in their own shape on a canvas that follows it (what Thumbscope does), and in their own shape
-letterboxed on a square.
+DIR holds ImageNet validation pictures and boxes.csv (file, class_index, orig_w, orig_h, ...). The pictures may be squashed
+to a square; boxes.csv gives their original sizes. Three ways to place a picture on the canvas are compared:
+
+- squashed: on a square canvas, without its aspect ratio;
+- followed: in its own aspect ratio, on a canvas that follows it (what Thumbscope does);
+- letterboxed: in its own aspect ratio, on a square canvas with bars.
 """
 
 from __future__ import annotations
@@ -18,54 +20,53 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine
-from models import Classifier, load
+from core.images import read, resize
+from models import Classifier, geometry, load
 from models.embedded import ARCHITECTURES
-from models.geometry import fixed
-from models.picture import read, resize
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A picture, its class, and its height and width before it was squashed."""
+    """A picture, its class, and its original height and width, before it was squashed."""
 
     pixels: np.ndarray
-    index: int
+    class_index: int
     original: tuple[int, int]
 
 
-def own_shape(picture: Labelled) -> np.ndarray:
-    """The picture stretched back to its own aspect, so that no detail is added or lost."""
+def restore_aspect(picture: Labelled) -> np.ndarray:
+    """The picture in its original aspect ratio. One side keeps its length and the other is stretched, so no detail is lost."""
     height, width = picture.original
     scale = max(picture.pixels.shape[0] / height, picture.pixels.shape[1] / width)
     return resize(picture.pixels, (round(height * scale), round(width * scale)))
 
 
-def squashed(classifier: Classifier, picture: Labelled) -> np.ndarray:
-    """A square canvas, whatever the shape was."""
+def place_squashed(classifier: Classifier, picture: Labelled) -> np.ndarray:
+    """On a square canvas, without its aspect ratio."""
     return resize(picture.pixels, (classifier.side, classifier.side)).astype(np.float32)
 
 
-def followed(classifier: Classifier, picture: Labelled) -> np.ndarray:
-    """The classifier's own geometry."""
-    pixels = own_shape(picture)
+def place_following(classifier: Classifier, picture: Labelled) -> np.ndarray:
+    """On the classifier's own canvas, which follows the picture."""
+    pixels = restore_aspect(picture)
     return classifier.geometry(pixels.shape[:2]).place(pixels)
 
 
-def letterboxed(classifier: Classifier, picture: Labelled) -> np.ndarray:
-    """A square canvas with bars."""
-    pixels = own_shape(picture)
-    return fixed(pixels.shape[:2], (classifier.side, classifier.side)).place(pixels)
+def place_letterboxed(classifier: Classifier, picture: Labelled) -> np.ndarray:
+    """On a square canvas with bars."""
+    pixels = restore_aspect(picture)
+    return geometry.letterboxed(pixels.shape[:2], (classifier.side, classifier.side)).place(pixels)
 
 
-WAYS: dict[str, Callable[[Classifier, Labelled], np.ndarray]] = {
-    "squashed": squashed,
-    "followed": followed,
-    "letterboxed": letterboxed,
+PLACEMENTS: dict[str, Callable[[Classifier, Labelled], np.ndarray]] = {
+    "squashed": place_squashed,
+    "followed": place_following,
+    "letterboxed": place_letterboxed,
 }
 
 
 def read_folder(folder: Path) -> list[Labelled]:
-    """Every picture in boxes.csv once."""
+    """Every picture in boxes.csv, once."""
     with (folder / "boxes.csv").open(newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     return [
@@ -74,19 +75,19 @@ def read_folder(folder: Path) -> list[Labelled]:
     ]
 
 
-def score(classifier: Classifier, pictures: list[Labelled], way: str) -> tuple[float, float]:
-    """Top-1 and top-5 in per cent."""
+def measure_accuracy(classifier: Classifier, pictures: list[Labelled], placement: str) -> tuple[float, float]:
+    """Top-1 and top-5 accuracy in per cent. `placement`: one of PLACEMENTS."""
     ranks = []
     for picture in pictures:
-        logits = classifier.forward(WAYS[way](classifier, picture)[None])[1][0]
-        ranks.append(int((logits > logits[picture.index]).sum()))
+        logits = classifier.forward(PLACEMENTS[placement](classifier, picture)[None])[1][0]
+        ranks.append(int((logits > logits[picture.class_index]).sum()))
     return 100 * float(np.mean(np.array(ranks) < 1)), 100 * float(np.mean(np.array(ranks) < 5))
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure every classifier and every placement, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="ImageNet validation pictures with boxes.csv")
     folder = parser.parse_args().folder
     if not (folder / "boxes.csv").exists():
         sys.exit(f"There is no boxes.csv in {folder}.")
@@ -94,9 +95,9 @@ def main() -> None:
     print(f"{machine.describe()}\n{len(pictures)} pictures; standard error of top-1 about 2.4 points at 300\n")
     print(f"{'model':20} {'canvas':12} {'top-1 %':>8} {'top-5 %':>8}")
     for name in ARCHITECTURES:
-        for way in WAYS:
-            top1, top5 = score(load(name), pictures, way)
-            print(f"{name:20} {way:12} {top1:8.1f} {top5:8.1f}")
+        for placement in PLACEMENTS:
+            top1, top5 = measure_accuracy(load(name), pictures, placement)
+            print(f"{name:20} {placement:12} {top1:8.1f} {top5:8.1f}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
-"""How well maps follow the model, and find the object: python -m benchmarks.faithfulness DIR [--peers] [--json FILE]
+"""Faithfulness and localisation of the methods: python -m benchmarks.faithfulness DIR [--peers] [--json FILE]
 
-DIR holds ImageNet validation pictures and boxes.csv, see benchmarks.accuracy. Every method with its default options, three
-maps that know nothing of the network (a Gaussian at the centre, chance, edges), and with --peers the same methods as
-other libraries make them (see benchmarks.peers; same budget) are graded on pictures spread over DIR that the classifier
-gets right, squashed to its square canvas as they come:
+DIR holds ImageNet validation pictures and boxes.csv, see benchmarks.accuracy. The pictures are spread over DIR, and the
+classifier is correct on each. They are not stretched back to their original aspect ratio. Measured are all methods with their
+default options, and three maps that do not depend on the network: a Gaussian at the centre, random numbers ("chance"), and
+edges. With --peers also the same methods of other libraries with the same budget, see benchmarks.peers.
 
-- deletion (low is good) and insertion (high is good): areas under the curves of explain.faithfulness, in 15 steps, and
-  insertion - deletion. Signed maps are ordered as they are, ties in reading order.
-- above grad-cam: the same less that of Grad-CAM on the same pictures.
-- pointing: how often the highest pixel lies in a box of the object; energy: the share of the positive heat in the boxes.
+- deletion (lower is better) and insertion (higher is better): the areas under the curves of explain.metrics.faithfulness,
+  in 15 steps. Also their difference, insertion - deletion. Signed maps keep their signs; ties are in reading order.
+- above grad-cam: this difference minus that of Grad-CAM on the same pictures.
+- pointing: how often the highest pixel lies in a box of the object. energy: the share of the positive heat in the boxes.
 
-Means with 95 % bootstrap intervals over the pictures. Methods of more than 400 passes are slow and get a quarter of the
-pictures, the first of the same list; so do other libraries' methods of more than 50. With --json the results are kept,
-picture by picture, and added to what FILE holds: run the benchmark in pieces with --methods, and with --methods none for
-the table alone.
+The figures are means with 95 % bootstrap intervals over the pictures. Slow methods get the first quarter of the pictures:
+those with more than 400 passes, and those of other libraries with more than 50. With --json, the results of every picture
+are added to FILE. So the benchmark can run in pieces with --methods; --methods none only prints the table.
 """
 
 from __future__ import annotations
@@ -32,103 +31,107 @@ import cv2
 import numpy as np
 
 from benchmarks import machine
+from core.files import write_atomically
+from core.images import read
 from explain import METHODS, explain
-from explain.faithfulness import deletion, energy, insertion, pointing_game, regions
+from explain.metrics.faithfulness import deletion, insertion
+from explain.metrics.localisation import energy, pointing_game, regions
 from explain.view import View
 from models import DEFAULT, Classifier, load
-from models.engine import write_atomically
-from models.picture import read
 
-SLOW, SLOW_PEER = 400, 50  # passes; one backwards counts as five
-REFERENCE = "grad-cam"  # what people use: slow methods are read beside it, on the few pictures that they got
-STEPS = 15  # of a curve: 16 canvases, one batch
+SLOW, SLOW_PEER = 400, 50  # passes; a backward pass counts as five
+REFERENCE = "grad-cam"  # the most common method; slow methods are compared with it on their few pictures
+STEPS = 15  # of a curve; 16 canvases are one batch
 FIGURES = ("difference", "deletion", "insertion", "pointing", "energy")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A picture on its canvas, the class to explain, and where the object is: (H, W) of True."""
+    """A picture on its canvas, the class to explain, and the region (H, W) of the object."""
 
     file: str
     pixels: np.ndarray
     view: View
-    target: int
+    class_index: int
     region: np.ndarray
 
 
-Mapper = Callable[[Case], np.ndarray]  # a map in the picture's own pixels, (H, W), signed
+Mapper = Callable[[Case], np.ndarray]  # makes a signed map (H, W) in the picture's own pixels
 
 
 def read_folder(folder: Path, classifier: Classifier, count: int) -> list[Case]:
-    """So many pictures, spread evenly over those that the classifier gets right."""
+    """The first `count` correctly classified pictures, in an order that spreads them evenly over the folder."""
     boxes: dict[str, list[dict[str, str]]] = {}
     with (folder / "boxes.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             boxes.setdefault(row["file"], []).append(row)
-    files = np.array(list(boxes))[np.argsort(np.arange(len(boxes)) * 0.618034 % 1)]  # any first few are spread over DIR
+    # The golden ratio spreads any number of pictures over the folder.
+    files = np.array(list(boxes))[np.argsort(np.arange(len(boxes)) * 0.618034 % 1)]
     cases: list[Case] = []
     for name in files:
         if len(cases) == count:
             break
         rows, pixels = boxes[name], read(folder / str(name)).pixels
         view = View(classifier, classifier.geometry(pixels.shape[:2]), pixels)
-        target = int(rows[0]["class_index"])
-        if int(view.logits.argmax()) == target:
+        class_index = int(rows[0]["class_index"])
+        if int(view.logits.argmax()) == class_index:
             corners = [tuple(float(row[f"{side}_227"]) for side in ("x0", "y0", "x1", "y1")) for row in rows]
-            cases.append(Case(str(name), pixels, view, target, regions(corners, pixels.shape[:2])))  # type: ignore[arg-type]
+            cases.append(Case(str(name), pixels, view, class_index, regions(corners, pixels.shape[:2])))  # type: ignore[arg-type]
     return cases
 
 
-def centre(case: Case) -> np.ndarray:
-    """A Gaussian at the centre, a quarter of each side wide."""
+def map_centre(case: Case) -> np.ndarray:
+    """A Gaussian at the centre. Its standard deviation is a quarter of each side."""
     rows, columns = (np.exp(-(np.linspace(-2, 2, side) ** 2) / 2) for side in case.pixels.shape[:2])
     return np.outer(rows, columns)
 
 
-def chance(case: Case) -> np.ndarray:
-    """A number for every pixel, by the picture's name."""
+def map_chance(case: Case) -> np.ndarray:
+    """A random number for every pixel; the file name is the seed."""
     return np.random.default_rng(list(case.file.encode())).random(case.pixels.shape[:2])
 
 
-def edges(case: Case) -> np.ndarray:
-    """The length of the gradient of the grey levels, by Sobel's kernels."""
+def map_edges(case: Case) -> np.ndarray:
+    """The magnitude of the gradient of the grey levels, with Sobel's kernels."""
     grey = cv2.cvtColor(case.pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
 
 
-BASELINES: dict[str, Mapper] = {"centre": centre, "chance": chance, "edges": edges}
+BASELINES: dict[str, Mapper] = {"centre": map_centre, "chance": map_chance, "edges": map_edges}
 
 
-def ours(method: str) -> Mapper:
-    """The signed map of a method of the register, with its default options."""
+def own_mapper(method: str) -> Mapper:
+    """A function that makes the signed map of one of our methods, with its default options."""
 
-    def ask(case: Case) -> np.ndarray:
-        found = explain(case.pixels, case.view.classifier, method, case.target)
-        return case.view.geometry.restore(found.raw)
+    def compute_map(case: Case) -> np.ndarray:
+        explanation = explain(case.pixels, case.view.classifier, method, case.class_index)
+        return case.view.geometry.restore(explanation.raw)
 
-    return ask
+    return compute_map
 
 
-def theirs(method: str, peer: str) -> Mapper:
-    """A peer's map, on the same canvas and network."""
+def peer_mapper(method: str, peer: str) -> Mapper:
+    """A function that makes the map of a method of another library, on the same canvas and network."""
     from benchmarks import peers
 
-    ask, options = peers.PEERS[method][peer], peers.options_of(method)
+    compute, options = peers.PEERS[method][peer], peers.comparison_options(method)
 
-    def mapped(case: Case) -> np.ndarray:
-        network = peers.network_of(case.view.classifier)
-        return case.view.geometry.restore(ask(network, case.view.canvas[None], case.target, options)[0])
+    def compute_map(case: Case) -> np.ndarray:
+        network = peers.comparison_network(case.view.classifier)
+        return case.view.geometry.restore(compute(network, case.view.canvas[None], case.class_index, options)[0])
 
-    return mapped
+    return compute_map
 
 
-def grade(case: Case, heatmap: np.ndarray) -> dict[str, float]:
+def measure_map(case: Case, heatmap: np.ndarray) -> dict[str, float]:
     """All figures of one map."""
-    removed, added = (curve(case.view, heatmap, case.target, steps=STEPS).auc for curve in (deletion, insertion))
+    deleted, inserted = (
+        curve(case.view, heatmap, case.class_index, steps=STEPS).auc for curve in (deletion, insertion)
+    )
     return {
-        "deletion": removed,
-        "insertion": added,
-        "difference": added - removed,
+        "deletion": deleted,
+        "insertion": inserted,
+        "difference": inserted - deleted,
         "pointing": float(pointing_game(heatmap, case.region)),
         "energy": energy(heatmap, case.region),
     }
@@ -142,113 +145,124 @@ def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
     return float(low), float(high)
 
 
-Results = dict[str, dict[str, dict[str, float]]]  # by "method, by whom": picture -> figures
+Results = dict[str, dict[str, dict[str, float]]]  # "method" or "method, library" -> picture -> figures
 
 
-def measure(cases: list[Case], mappers: dict[str, Mapper], results: Results, keep: Callable[[], None]) -> None:
-    """Grade all of them and put what is found into `results`, to be kept after each."""
+def measure(cases: list[Case], mappers: dict[str, Mapper], results: Results, save: Callable[[], None]) -> None:
+    """Measure every map on every picture.
+
+    Args:
+        cases: The pictures.
+        mappers: What makes the maps, by name.
+        results: Receives the figures.
+        save: Called after each name.
+    """
     for name, mapper in mappers.items():
         start = time.perf_counter()
-        found = {}
+        figures = {}
         for case in cases[: max(1, len(cases) // 4)] if _is_slow(name) else cases:
-            figures = grade(case, mapper(case))
-            found[case.file] = {what: round(figure, 5) for what, figure in figures.items()}
-        results[name] = found
-        keep()
-        print(f"{name}: {len(found)} pictures in {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+            figures[case.file] = {figure: round(value, 5) for figure, value in measure_map(case, mapper(case)).items()}
+        results[name] = figures
+        save()
+        print(f"{name}: {len(figures)} pictures in {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
 
 
 def _is_slow(name: str) -> bool:
+    """Whether a map gets only a quarter of the pictures."""
     method, _, peer = name.partition(", ")
-    passes = METHODS[method].forward + 5 * METHODS[method].backward if method in METHODS else 0
+    passes = METHODS[method].forward_passes + 5 * METHODS[method].backward_passes if method in METHODS else 0
     return passes > (SLOW_PEER if peer else SLOW)
 
 
-def table(results: Results) -> str:
-    """Our methods and the maps that know nothing, in Markdown, by how far they are above the reference."""
+def format_table(results: Results) -> str:
+    """Our methods and the maps without a network as a Markdown table, those furthest above the reference first."""
     lines = [
         f"| map | pictures | insertion - deletion | above {REFERENCE} | deletion | insertion | pointing | energy |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    leads = {name: np.subtract(*_on_the_same(results, name, REFERENCE)) for name in results if "," not in name}
+    leads = {name: np.subtract(*_shared_differences(results, name, REFERENCE)) for name in results if "," not in name}
     for name in sorted(leads, key=lambda name: -leads[name].mean() if len(leads[name]) else np.inf):
-        found = results[name]
-        difference, *cells = (_mean([figures[what] for figures in found.values()]) for what in FIGURES)
+        pictures = results[name].values()
+        difference, *cells = (_mean([figures[figure] for figures in pictures]) for figure in FIGURES)
         lead = _mean(leads[name]) if len(leads[name]) and name != REFERENCE else ""
-        lines.append(f"| `{name}` | {len(found)} | {difference} | {lead} | {' | '.join(cells)} |")
+        lines.append(f"| `{name}` | {len(pictures)} | {difference} | {lead} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def comparison(results: Results) -> str:
-    """Insertion - deletion of ours and of other libraries' on the same pictures, in Markdown; empty if there are none."""
+def format_comparison(results: Results) -> str:
+    """Our methods and those of other libraries on the same pictures, as a Markdown table; empty without other libraries."""
     lines = [
-        "| method | library | pictures | ours | theirs | ours less theirs |",
+        "| method | library | pictures | ours | theirs | ours - theirs |",
         "|---|---|---|---|---|---|",
     ]
     for name in results:
         method, _, peer = name.partition(", ")
-        own, other = _on_the_same(results, method, name)
+        own, other = _shared_differences(results, method, name)
         if peer and len(own):
             means = f"{own.mean():.3f} | {other.mean():.3f} | {_mean(own - other, 3)}"
             lines.append(f"| `{method}` | {peer} | {len(own)} | {means} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def _on_the_same(results: Results, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
-    """Insertion - deletion of two maps on the pictures that both were graded on."""
+def _shared_differences(results: Results, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+    """Insertion - deletion of two maps, on the pictures for which both have results."""
     both = [file for file in results.get(first, {}) if file in results.get(second, {})]
-    one, other = (np.array([results[name][file]["difference"] for file in both]) for name in (first, second))
-    return one, other
+    left, right = (np.array([results[name][file]["difference"] for file in both]) for name in (first, second))
+    return left, right
 
 
 def _mean(values: Sequence[float] | np.ndarray, digits: int = 2) -> str:
+    """The mean and its interval, as text."""
     low, high = interval(np.asarray(values))
     return f"{np.mean(values):z.3f} ({low:z.{digits}f} to {high:z.{digits}f})"
 
 
-def mappers(methods: list[str], peers: bool) -> dict[str, Mapper]:
-    """What is to be graded, by name: "rise", or "rise, xplique"."""
-    found: dict[str, Mapper] = {name: mapper for name, mapper in BASELINES.items() if name in methods}
-    found |= {method: ours(method) for method in METHODS if method in methods}
-    if peers:
-        from benchmarks import peers as known
+def choose_mappers(methods: list[str], with_peers: bool) -> dict[str, Mapper]:
+    """What makes the maps of these methods, by name: "rise", or "rise, xplique"."""
+    chosen: dict[str, Mapper] = {name: mapper for name, mapper in BASELINES.items() if name in methods}
+    chosen |= {method: own_mapper(method) for method in METHODS if method in methods}
+    if with_peers:
+        from benchmarks import peers
 
-        if known.missing():
-            print(known.missing(), file=sys.stderr)
-        for method, by in known.PEERS.items():
-            found |= {
-                f"{method}, {peer}": theirs(method, peer) for peer in by if known.installed(peer) and method in methods
-            }
-    return found
+        if peers.describe_missing():
+            print(peers.describe_missing(), file=sys.stderr)
+        for method in filter(methods.__contains__, peers.PEERS):
+            installed = filter(peers.installed, peers.PEERS[method])
+            chosen |= {f"{method}, {peer}": peer_mapper(method, peer) for peer in installed}
+    return chosen
 
 
 def main() -> None:
-    """Measure what was asked for, keep it, print the table."""
+    """Parse the arguments, measure, save the results, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="ImageNet validation pictures with boxes.csv")
     parser.add_argument("--model", default=DEFAULT)
-    parser.add_argument("--pictures", type=int, default=24)
+    parser.add_argument("--pictures", type=int, default=24, help="how many (default: 24)")
     parser.add_argument("--methods", nargs="+", default=[*BASELINES, *METHODS], metavar="NAME")
-    parser.add_argument("--peers", action="store_true", help="and the same methods of other libraries")
-    parser.add_argument("--only-peers", action="store_true", help="of those methods, the other libraries' alone")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    asked = parser.parse_args()
-    if not (asked.folder / "boxes.csv").exists():
-        sys.exit(f"There is no boxes.csv in {asked.folder}.")
-    kept: dict[str, Any] = {"machine": machine.describe(), "model": asked.model, "results": {}}
-    if asked.json and asked.json.exists():
-        kept["results"] = json.loads(asked.json.read_text())["results"]
+    parser.add_argument("--peers", action="store_true", help="also the same methods of other libraries")
+    parser.add_argument("--only-peers", action="store_true", help="only the methods of other libraries")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="add the results of every picture to this file")
+    arguments = parser.parse_args()
+    if not (arguments.folder / "boxes.csv").exists():
+        sys.exit(f"There is no boxes.csv in {arguments.folder}.")
+    saved: dict[str, Any] = {"machine": machine.describe(), "model": arguments.model, "results": {}}
+    if arguments.json and arguments.json.exists():
+        saved["results"] = json.loads(arguments.json.read_text())["results"]
 
-    def keep() -> None:
-        if asked.json:
-            write_atomically(asked.json, json.dumps(kept, indent=1).encode())
+    def save() -> None:
+        if arguments.json:
+            write_atomically(arguments.json, json.dumps(saved, indent=1).encode())
 
-    chosen = mappers(asked.methods, asked.peers or asked.only_peers)
-    if asked.only_peers:
+    chosen = choose_mappers(arguments.methods, arguments.peers or arguments.only_peers)
+    if arguments.only_peers:
         chosen = {name: mapper for name, mapper in chosen.items() if "," in name}
     if chosen:
-        measure(read_folder(asked.folder, load(asked.model), asked.pictures), chosen, kept["results"], keep)
-    print(f"{kept['machine']}\n{kept['model']}\n\n{table(kept['results'])}\n\n{comparison(kept['results'])}")
+        measure(
+            read_folder(arguments.folder, load(arguments.model), arguments.pictures), chosen, saved["results"], save
+        )
+    print(
+        f"{saved['machine']}\n{saved['model']}\n\n{format_table(saved['results'])}\n\n{format_comparison(saved['results'])}"
+    )
 
 
 if __name__ == "__main__":

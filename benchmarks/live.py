@@ -1,8 +1,9 @@
-"""The Live tab end to end: python -m benchmarks.live
+"""Rate and delay of the Live tab: python -m benchmarks.live
 
-Starts the app, opens its Live tab in headless Chromium with a fake camera that looks at a screen, Grad-CAM and tracking on,
-and prints how many overlays a second come back, and the time from a frame being in the camera's picture to its overlay
-being in the page: each frame carries its number as a row of black and white blocks, read off both. Then two viewers at once.
+Starts the app and opens its Live tab in headless Chromium, with Grad-CAM and tracking. A fake camera shows a screen in a
+room. Prints the number of overlays per second, and the delay from a frame of the camera to its overlay on the page. To
+measure the delay, each frame shows its number as a row of black and white blocks; a script reads the number from both
+pictures. The measurement runs with one viewer, then with two at the same time.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from benchmarks import machine
-from benchmarks.scenes import compose, pictures
 from samples import ROOT
+from samples.photographs import compose, list_pictures
 from tests.browser.app import chromium, running
 
 SIZE = (960, 540)
-BLOCK = 24  # pixels
-BITS = 7
-RATE = 30  # frames a second of the fake camera
-SCENE = 1005
+BLOCK = 24  # pixels per side of a block
+BITS = 7  # of the number of a frame
+RATE = 30  # frames per second of the fake camera
+SCENE = 1005  # seed of the composed scene
 
-# Reads the number off a picture as it is shown, and notes when each was first seen in the camera and in the overlay.
+# Reads the frame numbers from the shown pictures, and logs when each number first appears in the camera and in the overlay.
 WATCH = """
 ({block, bits, width, rate}) => {
   const canvas = document.createElement("canvas");
@@ -43,7 +44,7 @@ WATCH = """
     for (let i = 0; i < bits; i++) number = 2 * number + (level(i + 2) > middle ? 1 : 0);
     return number;
   };
-  // A busy page does not show every frame of the camera: one it missed came so many frames after the last that it showed.
+  // A busy page does not show every frame. The time of a missed frame follows from the last frame shown before it.
   const since = (number, now) => {
     let nearest = [Infinity, null];
     for (const [shown, time] of seen) {
@@ -59,7 +60,7 @@ WATCH = """
     const now = performance.now();
     const number = video?.videoWidth ? read(video, video.videoWidth) : shown;
     if (number !== shown) { seen.push([number, now]); shown = number; }
-    while (seen.length && now - seen[0][1] > 3000) seen.shift();  // the film begins again after four seconds
+    while (seen.length && now - seen[0][1] > 3000) seen.shift();  // the film restarts after four seconds
     if (image?.complete && image.src !== last) {
       last = image.src;
       log.push([now, since(read(image, image.naturalWidth), now)]);
@@ -71,10 +72,10 @@ WATCH = """
 """
 
 
-def video(folder: Path) -> Path:
-    """A film of a screen in a room, for Chromium's fake camera: JPEGs one after the other, each with its number."""
-    # A picture in which the network is sure of something, or no heatmap would be laid over it.
-    scene = compose(SCENE, [ROOT / "photos" / "photographer.jpg"], pictures(ROOT / "photos"))
+def write_film(folder: Path) -> Path:
+    """Write a film of a screen in a room for Chromium's fake camera: one JPEG after the other, each with its number."""
+    # The network is certain about this picture. Otherwise the tab would show no heatmap.
+    scene = compose(SCENE, [ROOT / "photos" / "photographer.jpg"], list_pictures(ROOT / "photos"))
     pixels = np.asarray(Image.fromarray(scene.pixels).resize(SIZE))
     path = folder / "frames.mjpeg"
     with path.open("wb") as file:
@@ -89,8 +90,8 @@ def video(folder: Path) -> Path:
     return path
 
 
-def view(browser: Browser, url: str) -> Page:
-    """A viewer whose stream runs."""
+def open_viewer(browser: Browser, url: str) -> Page:
+    """Open a page whose Live tab shows overlays. The page logs their delays."""
     page = browser.new_context(permissions=["camera"], viewport={"width": 1400, "height": 1000}).new_page()
     page.goto(url)
     page.get_by_role("tab", name="Live").click()
@@ -103,35 +104,35 @@ def view(browser: Browser, url: str) -> Page:
 
 
 def measure(pages: list[Page], seconds: float) -> list[str]:
-    """A line a viewer: overlays a second, median and 90th percentile of the delay."""
-    pages[0].wait_for_timeout(3000)  # the first frames come while the networks are being sized
+    """One line per viewer: overlays per second, median and 90th percentile of the delay."""
+    pages[0].wait_for_timeout(3000)  # the first frames are slow: the networks are prepared for the canvas
     for page in pages:
         page.evaluate("() => { window.liveLog.length = 0; }")
     pages[0].wait_for_timeout(1000 * seconds)
     lines = []
     for page in pages:
-        assert page.locator("#live-view li").count(), "nothing is named, so no heatmap was shown"
+        assert page.locator("#live-view li").count(), "no class is shown, so there is no heatmap either"
         log = page.evaluate("() => window.liveLog")
         delays = [delay for _, delay in log if delay is not None]
         lines.append(
-            f"{len(log) / seconds:.1f} overlays a second, delay {np.median(delays):.0f} ms (90th percentile "
+            f"{len(log) / seconds:.1f} overlays per second, delay {np.median(delays):.0f} ms (90th percentile "
             f"{np.percentile(delays, 90):.0f}); {page.locator('#live-view p').inner_text()}"
         )
     return lines
 
 
 def main() -> None:
-    """Parse the arguments, measure, print."""
+    """Parse the arguments, measure, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=15)
-    asked = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=15, help="of each measurement (default: 15)")
+    arguments = parser.parse_args()
     print(machine.describe())
-    with tempfile.TemporaryDirectory() as scratch, running() as url, chromium(video(Path(scratch))) as browser:
-        first = view(browser, url)
-        first.wait_for_timeout(12_000)  # gradients are made ready meanwhile
-        print("one viewer:", *measure([first], asked.seconds))
-        second = view(browser, url)
-        for line in measure([first, second], asked.seconds):
+    with tempfile.TemporaryDirectory() as scratch, running() as url, chromium(write_film(Path(scratch))) as browser:
+        first = open_viewer(browser, url)
+        first.wait_for_timeout(12_000)  # meanwhile the gradients are prepared
+        print("one viewer:", *measure([first], arguments.seconds))
+        second = open_viewer(browser, url)
+        for line in measure([first, second], arguments.seconds):
             print("of two viewers:", line)
 
 

@@ -1,4 +1,4 @@
-"""Where and with what a figure was measured, printed above every table."""
+"""One line about the machine and the installed versions, which every benchmark prints above its table."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ PACKAGES = ("ai-edge-litert", "keras", "gradio", "numpy")
 
 
 def describe() -> str:
-    """One line: date, cores, Python and the versions that matter of what is installed."""
-    found = ", ".join(_versions())
-    return f"{datetime.date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}, {found}"
+    """One line: the date, the number of cores, and the versions of Python and of the installed PACKAGES."""
+    versions = ", ".join(_versions())
+    return f"{datetime.date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 
 def _versions() -> Iterator[str]:
     for name in PACKAGES:
         try:
             yield f"{name} {version(name)}"
-        except PackageNotFoundError:  # an audit's worker needs neither Keras nor the page
+        except PackageNotFoundError:  # a worker of an audit needs neither Keras nor Gradio
             continue

@@ -1,13 +1,14 @@
-"""The libraries people use today, behind one signature: what they make of the same network, canvases and budget.
+"""The methods of other libraries (peers) with one signature, for comparisons on the same network, canvases and budget.
 
-`PEERS[method][peer]` is a function (network, canvases, index, options) -> maps. `network`: a Keras model from canvases
-(N, h, w, 3) of RGB in [0, 255] to logits (N, classes) with normalisation inside, see `network_of`. `index`: the class.
-`options`: those of our method of that name, `options_of(method)`, so that both work with the same samples, steps and
-patches. Maps are float32 (N, h, w), signed where the library's are.
+`PEERS[method][peer]` is a function (network, canvases, class_index, options) -> maps. Maps are float32 (N, h, w), signed
+where those of the library are.
 
-Peers are imported when first called; `missing()` says which are absent. They come from requirements-bench.txt. Each is
-called as its own documents say, with its own batch sizes; what it builds and traces once is kept between calls. What is
-hidden is black in all: the one colour that every peer offers.
+- `network`: a Keras model from canvases (N, h, w, 3), RGB in [0, 255], to logits (N, classes), see `comparison_network`.
+- `options`: those of our method of the same name, see `comparison_options`. So both use the same samples, steps and patches.
+
+A peer is imported when it is first called; requirements-bench.txt installs all of them. Each is called as its documentation
+says, with its own batch sizes. What it builds and traces once is kept between calls. Hidden pixels are black, because this is
+the only colour that all peers offer.
 """
 
 from __future__ import annotations
@@ -36,59 +37,57 @@ FEATURES = "features"  # the last spatial activation of the embedded networks
 
 
 def installed(peer: str) -> bool:
-    """Whether a peer can be called here."""
+    """Whether a peer is installed."""
     return importlib.util.find_spec(MODULES[peer]) is not None
 
 
-def versions() -> str:
-    """The peers that are here, with their versions."""
+def describe_versions() -> str:
+    """The installed peers with their versions."""
     return ", ".join(f"{peer} {version(peer)}" for peer in MODULES if installed(peer))
 
 
-def missing() -> str:
-    """One sentence that says which peers are absent and what to do; empty if none is."""
+def describe_missing() -> str:
+    """Which peers are not installed and how to install them, in one sentence; empty if all are installed."""
     absent = [peer for peer in MODULES if not installed(peer)]
-    return (
-        f"Not here: {', '.join(absent)}; pip install --no-deps -r requirements-bench.txt brings them." if absent else ""
-    )
+    return f"Not installed: {', '.join(absent)}; pip install --no-deps -r requirements-bench.txt." if absent else ""
 
 
-def options_of(method: str, **changed: Any) -> Options:
-    """The options of our method for a comparison: its defaults, with black for what is hidden or where a path begins."""
+def comparison_options(method: str, **changed: Any) -> Options:
+    """The options of our method for a comparison: its defaults, but with a black fill or baseline."""
     black = {name: "black" for name in ("fill", "baseline") if name in METHODS[method].options}
     return METHODS[method].check(black | changed)
 
 
 @cache
-def network_of(classifier: Classifier) -> keras.Model:
-    """The very Keras network that our own gradients are taken of, with its logits as the only output."""
+def comparison_network(classifier: Classifier) -> keras.Model:
+    """The Keras network that our own gradients use, with its logits as the only output."""
     import keras
 
     keras.utils.disable_interactive_logging()  # some peers call predict
-    network = classifier._once("itself", lambda network: network)
+    network = classifier.cached("itself", lambda network: network)
     return keras.Model(network.inputs, network.outputs[1])
 
 
 def _xplique(name: str, translate: Callable[[Options], Options] = lambda _: {}) -> Peer:
-    """One of Xplique's explainers, its arguments made by `translate` from our options; greatest |value| of channels."""
+    """An explainer of Xplique. `translate` makes its arguments from our options. Of several channels: the largest |value|."""
     explainers: dict[Any, Any] = {}
 
-    def ask(network: keras.Model, canvases: np.ndarray, index: int, options: Options) -> np.ndarray:
+    def compute_maps(network: keras.Model, canvases: np.ndarray, class_index: int, options: Options) -> np.ndarray:
         from xplique import attributions
 
         key = network, tuple(options.items())
         if key not in explainers:
             explainers[key] = getattr(attributions, name)(network, **translate(options))
         targets = np.zeros((len(canvases), network.output_shape[-1]), np.float32)
-        targets[:, index] = 1
-        found = np.asarray(explainers[key](canvases, targets))
-        return found[..., 0] if found.shape[-1] == 1 else np.abs(found).max(-1)
+        targets[:, class_index] = 1
+        maps = np.asarray(explainers[key](canvases, targets))
+        return maps[..., 0] if maps.shape[-1] == 1 else np.abs(maps).max(-1)
 
-    return ask
+    return compute_maps
 
 
 def _superpixels(count: int) -> Callable[[Any], np.ndarray]:
-    """The same superpixels as ours, for Xplique."""
+    """A function for Xplique that makes the same superpixels as our methods."""
     from skimage.segmentation import slic
 
     def cut(canvas: Any) -> np.ndarray:
@@ -99,7 +98,7 @@ def _superpixels(count: int) -> Callable[[Any], np.ndarray]:
 
 
 def _tiles(cells: int) -> Callable[[Any], np.ndarray]:
-    """The same square tiles as ours, for Xplique."""
+    """A function for Xplique that makes the same square tiles as our methods."""
 
     def cut(canvas: Any) -> np.ndarray:
         rows, columns = (np.arange(length) * cells // length for length in canvas.shape[:2])
@@ -113,47 +112,49 @@ def _noisy(options: Options) -> Options:
 
 
 def _vis(module: str, name: str, translate: Callable[[Options], Options]) -> Peer:
-    """One of tf-keras-vis' visualisers; `translate` makes its arguments from our options."""
+    """A visualiser of tf-keras-vis. `translate` makes its arguments from our options."""
     visualisers: dict[Any, Any] = {}
 
-    def ask(network: keras.Model, canvases: np.ndarray, index: int, options: Options) -> np.ndarray:
+    def compute_maps(network: keras.Model, canvases: np.ndarray, class_index: int, options: Options) -> np.ndarray:
         from tf_keras_vis.utils.scores import CategoricalScore
 
         if network not in visualisers:
             visualiser = getattr(importlib.import_module(f"tf_keras_vis.{module}"), name)
             visualisers[network] = visualiser(network, clone=False)
-        score = CategoricalScore([index] * len(canvases))
+        score = CategoricalScore([class_index] * len(canvases))
         return np.asarray(visualisers[network](score, canvases, **translate(options)), np.float32)
 
-    return ask
+    return compute_maps
 
 
 def _vis_cam(module: str, name: str, translate: Callable[[Options], Options] = lambda _: {}) -> Peer:
-    where = {"penultimate_layer": FEATURES, "seek_penultimate_conv_layer": False, "normalize_cam": False}
-    return _vis(module, name, lambda options: where | translate(options))
+    layer = {"penultimate_layer": FEATURES, "seek_penultimate_conv_layer": False, "normalize_cam": False}
+    return _vis(module, name, lambda options: layer | translate(options))
 
 
-# tf-explain paints its maps at once, so these take its numbers from before that.
+# tf-explain returns coloured maps. These functions take its numbers from the step before.
 
 
-def _tf_explain_grad_cam(network: keras.Model, canvases: np.ndarray, index: int, _: Options) -> np.ndarray:
+def _tf_explain_grad_cam(network: keras.Model, canvases: np.ndarray, class_index: int, _: Options) -> np.ndarray:
     from tf_explain.core.grad_cam import GradCAM
 
-    found = GradCAM.get_gradients_and_filters(network, canvases, FEATURES, index, use_guided_grads=False)
-    cams = GradCAM.generate_ponderated_output(*found)
+    gradients = GradCAM.get_gradients_and_filters(network, canvases, FEATURES, class_index, use_guided_grads=False)
+    cams = GradCAM.generate_ponderated_output(*gradients)
     return np.stack([cv2.resize(np.asarray(cam), canvases.shape[2:0:-1]) for cam in cams])
 
 
-def _tf_explain_saliency(network: keras.Model, canvases: np.ndarray, index: int, _: Options) -> np.ndarray:
+def _tf_explain_saliency(network: keras.Model, canvases: np.ndarray, class_index: int, _: Options) -> np.ndarray:
     from tf_explain.core.vanilla_gradients import VanillaGradients
 
-    return np.abs(np.asarray(VanillaGradients.compute_gradients(canvases, network, index))).max(-1)
+    return np.abs(np.asarray(VanillaGradients.compute_gradients(canvases, network, class_index))).max(-1)
 
 
-def _tf_explain_gradient_x_input(network: keras.Model, canvases: np.ndarray, index: int, _: Options) -> np.ndarray:
+def _tf_explain_gradient_x_input(
+    network: keras.Model, canvases: np.ndarray, class_index: int, _: Options
+) -> np.ndarray:
     from tf_explain.core.gradients_inputs import GradientsInputs
 
-    return np.asarray(GradientsInputs.compute_gradients(canvases, network, index)).sum(-1)
+    return np.asarray(GradientsInputs.compute_gradients(canvases, network, class_index)).sum(-1)
 
 
 @cache
@@ -163,29 +164,34 @@ def _with_softmax(network: keras.Model) -> keras.Model:
     return keras.Model(network.inputs, keras.ops.softmax(network.outputs[0]))
 
 
-def _tf_explain_smoothgrad(network: keras.Model, canvases: np.ndarray, index: int, options: Options) -> np.ndarray:
-    """Of the cross-entropy, and so of probabilities."""
+def _tf_explain_smoothgrad(
+    network: keras.Model, canvases: np.ndarray, class_index: int, options: Options
+) -> np.ndarray:
+    """It differentiates the cross-entropy, so it needs probabilities."""
     from tf_explain.core.smoothgrad import SmoothGrad
 
     count = options["samples"]
     noisy = SmoothGrad.generate_noisy_images(canvases, count, options["noise"] * 255)
-    return np.abs(np.asarray(SmoothGrad.get_averaged_gradients(noisy, _with_softmax(network), index, count))).max(-1)
+    gradients = SmoothGrad.get_averaged_gradients(noisy, _with_softmax(network), class_index, count)
+    return np.abs(np.asarray(gradients)).max(-1)
 
 
-def _tf_explain_ig(network: keras.Model, canvases: np.ndarray, index: int, options: Options) -> np.ndarray:
-    """Without the factor (x - baseline): a mean gradient, not an integrated one."""
+def _tf_explain_ig(network: keras.Model, canvases: np.ndarray, class_index: int, options: Options) -> np.ndarray:
+    """It leaves out the factor (x - baseline): this is a mean gradient."""
     from tf_explain.core.integrated_gradients import IntegratedGradients
 
-    way = IntegratedGradients.generate_interpolations(canvases, options["steps"])
-    return np.asarray(IntegratedGradients.get_integrated_gradients(way, network, index, options["steps"])).sum(-1)
+    path = IntegratedGradients.generate_interpolations(canvases, options["steps"])
+    gradients = IntegratedGradients.get_integrated_gradients(path, network, class_index, options["steps"])
+    return np.asarray(gradients).sum(-1)
 
 
-def _tf_explain_occlusion(network: keras.Model, canvases: np.ndarray, index: int, options: Options) -> np.ndarray:
-    """Grey patches of the size of our stride, side by side: about as many passes. 1 - score, so high is important."""
+def _tf_explain_occlusion(network: keras.Model, canvases: np.ndarray, class_index: int, options: Options) -> np.ndarray:
+    """Grey patches without overlap, as large as our stride: about as many passes. Its map is 1 - score: high is important."""
     from tf_explain.core.occlusion_sensitivity import OcclusionSensitivity
 
-    ask = OcclusionSensitivity(batch_size=32).get_sensitivity_map
-    return np.stack([ask(network, canvas, index, options["stride"]) for canvas in canvases]).astype(np.float32)
+    compute = OcclusionSensitivity(batch_size=32).get_sensitivity_map
+    maps = [compute(network, canvas, class_index, options["stride"]) for canvas in canvases]
+    return np.stack(maps).astype(np.float32)
 
 
 PEERS: dict[str, dict[str, Peer]] = {
@@ -214,7 +220,7 @@ PEERS: dict[str, dict[str, Peer]] = {
     "guided-backprop": {"xplique": _xplique("GuidedBackprop", lambda _: {"reducer": None})},
     "smoothgrad": {
         "xplique": _xplique("SmoothGrad", _noisy),
-        # Its noise is a share of the canvas' own range, and it averages absolute gradients.
+        # Its noise is a share of the range of the canvas, and it averages absolute gradients.
         "tf-keras-vis": _vis(
             "saliency",
             "Saliency",
@@ -263,8 +269,8 @@ PEERS: dict[str, dict[str, Peer]] = {
                 "map_to_interpret_space": _superpixels(options["segments"]),
                 "nb_samples": options["samples"],
                 "ref_value": np.zeros(3, np.float32),
-                "batch_size": 32,  # by default all at once
-                "kernel_width": 45.0 * 255,  # its default, for pixels in [0, 1]
+                "batch_size": 32,  # its default is all masks at once
+                "kernel_width": 45.0 * 255,  # its default is meant for pixels in [0, 1]
             },
         )
     },

@@ -1,9 +1,14 @@
-"""Screens found and rectified, on composed photographs: python -m benchmarks.screens --thumbnails DIR --backgrounds DIR
+"""Detection of screens on composed photographs: python -m benchmarks.screens --thumbnails DIR --backgrounds DIR
 
-Prints, over the scenes of benchmarks/scenes.py, in wide and in upright frames: the IoU of the quad with the truth, the
-distance of its corners, the share found; false crops on the plain pictures of both folders; milliseconds a frame of
-1280x720; and with --quads the corners in real photographs. capture/ learned from every second picture of the folders
-(benchmarks/fit_screens.py); what is printed is measured with the other half, and on plain pictures for both.
+Composes scenes as samples/photographs.py does, in wide and in upright frames. Prints the share of screens that are found, the
+IoU of the quads with the true ones, and the distance of their corners. Then the share of plain pictures of both folders in
+which a screen is found although there is none (false crops), and the milliseconds for a frame of 1280x720.
+
+With --photographs, first the same for real photographs with corners marked by hand; with --scenes 0, nothing else.
+With --quads, also the IoU in photographs of documents.
+
+`python -m scripts.fit_capture` trains capture/ on every second picture of the folders. The scenes here are composed of the
+other half. False crops are counted in both halves and in the other half alone.
 """
 
 from __future__ import annotations
@@ -21,33 +26,30 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.scenes import KINDS, UPRIGHT, WIDE, Scene, compose, pictures
-from capture import LEAST, rectify, search
-from capture.quads import LEAST_SIDE
+from benchmarks import machine, photographs
+from capture import rectify, search
+from capture.candidates import MIN_SIDE_SHARE
+from capture.detection import MIN_CONFIDENCE
+from capture.quad import iou
+from core.images import read
+from core.resources import keep_freed_memory
 from models import DEFAULT, load
-from models.embeddings import embed
-from models.engine import keep_freed_memory
-from models.picture import read
-from models.train import Settings
-from models.train import fit as fit_head
 from samples import ROOT
+from samples.photographs import KINDS, UPRIGHT, WIDE, Scene, compose, list_pictures
+from training.embeddings import embed
+from training.settings import TrainingSettings
+from training.trainer import fit as fit_head
 
-GOOD = 0.9  # IoU
-
-
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    """Shared area by joint area of two convex quads (4, 2)."""
-    first, second = one.astype(np.float32), other.astype(np.float32)
-    shared = cv2.intersectConvexConvex(first, second)[0]
-    return float(shared / max(cv2.contourArea(first) + cv2.contourArea(second) - shared, 1e-9))
+GOOD = 0.9  # IoU from which a quad counts as right
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found in one scene; corner errors in pixels, infinite where nothing was.
+    """The result of a search in one scene.
 
-    `others`: further thumbnails as large as are looked for; how many of them were offered; how much else was.
+    `overlap`: the IoU of the quad with the true one. `corner`: the largest distance of a corner, in pixels; infinite if no
+    screen was found. `others`: the number of further thumbnails that are large enough, how many of them the search offers,
+    and how many wrong quads it offers.
     """
 
     kind: str
@@ -58,28 +60,29 @@ class Outcome:
 
 
 def measure(scene: Scene) -> Outcome:
-    """Search one scene."""
-    found = search(scene.pixels)
-    least = LEAST_SIDE * min(scene.pixels.shape[:2])
-    large = [each for each in scene.others if np.linalg.norm(each - np.roll(each, -1, 0), axis=1).min() >= least]
-    if found.quad is None:
+    """Search one scene and compare the result with the true quads."""
+    result = search(scene.pixels)
+    least = MIN_SIDE_SHARE * min(scene.pixels.shape[:2])
+    large = [quad for quad in scene.others if np.linalg.norm(quad - np.roll(quad, -1, 0), axis=1).min() >= least]
+    if result.quad is None:
         return Outcome(scene.kind, 0.0, float("inf"), False, (len(large), 0, 0))
-    offered = [found.quad, *found.others]
-    right = sum(any(iou(quad.corners, each) > GOOD for quad in offered) for each in large)
-    wrong = sum(all(iou(quad.corners, each) <= GOOD for each in (scene.corners, *scene.others)) for quad in offered[1:])
-    away = np.linalg.norm(found.quad.corners - scene.corners, axis=1)
-    overlap = iou(found.quad.corners, scene.corners)
-    return Outcome(scene.kind, overlap, float(away.max()), True, (len(large), right, wrong))
+    offered = [result.quad, *result.others]
+    right = sum(any(iou(quad.corners, true) > GOOD for quad in offered) for true in large)
+    wrong = sum(all(iou(quad.corners, true) <= GOOD for true in (scene.corners, *scene.others)) for quad in offered[1:])
+    distance = np.linalg.norm(result.quad.corners - scene.corners, axis=1)
+    overlap = iou(result.quad.corners, scene.corners)
+    return Outcome(scene.kind, overlap, float(distance.max()), True, (len(large), right, wrong))
 
 
 def _scene_outcome(
     seed: int, thumbnails: Sequence[Path], backgrounds: Sequence[Path], frames: Sequence[tuple[int, int]]
 ) -> Outcome:
+    """Compose the scene of a seed and search it; `frames`: sizes that take turns."""
     return measure(compose(seed, thumbnails, backgrounds, frames[seed % len(frames)]))
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """A row a kind of scene, and one for all."""
+def format_table(outcomes: Sequence[Outcome]) -> str:
+    """A Markdown table with a row for each kind of scene and one for all scenes."""
     rows = [
         "| scenes | number | found % | median IoU | IoU > 0.90 % | median corner error, px |",
         "|---|---|---|---|---|---|",
@@ -94,23 +97,24 @@ def table(outcomes: Sequence[Outcome]) -> str:
             )
     there, right, wrong = np.sum([o.others for o in outcomes], axis=0)
     rows.append(
-        f"further thumbnails on the pages: {right} of {there} offered ({right / max(there, 1):.1%}), and {wrong} other quads"
+        f"further thumbnails on the pages: {right} of {there} offered ({right / max(there, 1):.1%}), and {wrong} wrong quads"
     )
     return "\n".join(rows)
 
 
-def _cropped(path: Path) -> bool:
+def _is_cropped(path: Path) -> bool:
+    """Whether a screen is found in a picture."""
     return search(read(path).pixels).quad is not None
 
 
-def false_crops(paths: Sequence[Path], pool: ProcessPoolExecutor) -> str:
-    """On plain pictures: of all, and of those that nothing was fitted on."""
-    crops = np.array(list(pool.map(_cropped, paths, chunksize=16)))
-    return f"{crops.sum()} of {len(crops)} ({100 * crops.mean():.1f} %); of the unseen half {100 * crops[1::2].mean():.1f} %"
+def describe_false_crops(paths: Sequence[Path], pool: ProcessPoolExecutor) -> str:
+    """How many plain pictures are cropped: of all, and of the half that capture/ was not trained on."""
+    crops = np.array(list(pool.map(_is_cropped, paths, chunksize=16)))
+    return f"{crops.sum()} of {len(crops)} ({100 * crops.mean():.1f} %); of the held-out half {100 * crops[1::2].mean():.1f} %"
 
 
-def milliseconds(scenes: Iterable[Scene]) -> float:
-    """Median time of a search, with as many threads as OpenCV takes."""
+def measure_milliseconds(scenes: Iterable[Scene]) -> float:
+    """The median time of a search, with all threads of OpenCV."""
     seconds = []
     for scene in scenes:
         search(scene.pixels)
@@ -120,72 +124,96 @@ def milliseconds(scenes: Iterable[Scene]) -> float:
     return 1e3 * float(np.median(seconds))
 
 
-def real(folder: Path) -> str:
-    """The IoU in photographs whose corners were marked by hand, in `corners.json`."""
-    lines_ = []
+def describe_photographs(folder: Path) -> str:
+    """The IoU in each real photograph of a folder, one line each.
+
+    The folder holds `images/` and `corners.json`: {"annotations": {file name: {"corners": [[x, y], ...]}}}, marked by hand.
+    """
+    lines = []
     for name, marked in json.loads((folder / "corners.json").read_text(encoding="utf-8"))["annotations"].items():
         quad = search(read(folder / "images" / name).pixels).quad
-        found = "nothing found" if quad is None else f"IoU {iou(quad.corners, np.array(marked['corners'])):.3f}"
-        lines_.append(f"{name}: {found}")
-    return "\n".join(lines_)
+        result = "no screen found" if quad is None else f"IoU {iou(quad.corners, np.array(marked['corners'])):.3f}"
+        lines.append(f"{name}: {result}")
+    return "\n".join(lines)
 
 
-def channels(thumbnails: Sequence[Path], backgrounds: Sequence[Path], seeds: Iterable[int]) -> str:
-    """Accuracy of a classifier of the thumbnails' folders, trained on every second of them as models.train does it, on the
-    others: photographed, rectified where a screen is found, and as they were."""
+def describe_channels(thumbnails: Sequence[Path], photographed: Iterable[tuple[np.ndarray, Path]]) -> str:
+    """The accuracy of a classifier for the folders of the thumbnails (channels) on photographs of thumbnails.
+
+    It is trained on every second thumbnail, as `python -m training` does it. The other thumbnails are tested as photographs,
+    as rectified photographs (where a screen is found), and as they are.
+
+    Args:
+        thumbnails: Thumbnails, one folder per channel.
+        photographed: Photographs, each with the thumbnail in it, which is one of every second.
+    """
     labels = sorted({path.parent.name for path in thumbnails})
-    backbone, rng, settings = load(DEFAULT), np.random.default_rng(0), Settings()
+    backbone, rng, settings = load(DEFAULT), np.random.default_rng(0), TrainingSettings()
     truth = [labels.index(path.parent.name) for path in thumbnails[::2]]
-    views = (view for path in thumbnails[::2] for view in settings.make(read(path).pixels, rng))
-    vectors = embed(backbone, views).reshape(len(truth), 1 + settings.views, -1)
+    views = (view for path in thumbnails[::2] for view in settings.make_views(read(path).pixels, rng))
+    vectors = embed(backbone, views).reshape(len(truth), 1 + settings.augmentations, -1)
     trained = fit_head(backbone, vectors, truth, labels, head=settings.head)
     right = []
-    for seed in seeds:
-        scene = compose(seed, thumbnails[1::2], backgrounds[1::2])
-        quad = search(scene.pixels).quad
-        upright = scene.pixels if quad is None else rectify(scene.pixels, quad)
-        seen = (scene.pixels, upright, read(scene.thumbnail).pixels)
-        right.append([trained.predict(pixels, 1)[0].label == scene.thumbnail.parent.name for pixels in seen])
+    for photograph, thumbnail in photographed:
+        quad = search(photograph).quad
+        upright = photograph if quad is None else rectify(photograph, quad)
+        versions = (photograph, upright, read(thumbnail).pixels)
+        right.append([trained.predict(pixels, 1)[0].label == thumbnail.parent.name for pixels in versions])
     raw, rectified, original = 100 * np.mean(right, axis=0)
-    return f"{len(right)} scenes, photographed {raw:.1f} %, rectified {rectified:.1f} %, original {original:.1f} %"
+    return f"{len(right)} photographs, photographed {raw:.1f} %, rectified {rectified:.1f} %, original {original:.1f} %"
 
 
 def main() -> None:
-    """Parse the arguments, measure, print."""
+    """Parse the arguments, measure, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.screens", description=__doc__)
     parser.add_argument("--thumbnails", type=Path, default=ROOT / "thumbnails", help="folder of 16:9 pictures")
     parser.add_argument("--backgrounds", type=Path, default=ROOT / "photos", help="folder of photographs")
-    parser.add_argument("--quads", type=Path, help="folder of photographs with corners.json")
-    parser.add_argument("--scenes", type=int, default=500)
+    parser.add_argument("--photographs", type=Path, help="folder with images/ and annotations.json")
+    parser.add_argument(
+        "--placed", type=int, metavar="N", help="classify N thumbnails, placed into the displays of --photographs"
+    )
+    parser.add_argument("--quads", type=Path, help="folder with images/ and corners.json")
+    parser.add_argument("--scenes", type=int, default=500, help="how many (default: 500; 0: none)")
     parser.add_argument("--seed", type=int, default=0, help="of the first scene")
     parser.add_argument(
         "--channels",
         type=int,
         metavar="N",
-        help="classify the thumbnails' folders in so many scenes, raw and rectified",
+        help="also classify the channel of the thumbnail in N scenes, before and after rectification",
     )
-    asked = parser.parse_args()
-    thumbnails = [path for path in pictures(asked.thumbnails) if not path.name.endswith(".mask.png")]
-    backgrounds = pictures(asked.backgrounds)
-    keep_freed_memory()  # as the page does
+    arguments = parser.parse_args()
+    thumbnails = [path for path in list_pictures(arguments.thumbnails) if not path.name.endswith(".mask.png")]
+    backgrounds = list_pictures(arguments.backgrounds)
+    keep_freed_memory()  # as the page does it
     print(machine.describe())
-    cv2.setNumThreads(1)  # in the processes that share the work
+    cv2.setNumThreads(1)  # per process; the processes share the cores
+    if arguments.photographs:
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            marked = photographs.read_photographs(arguments.photographs)
+            print(photographs.format_table(pool.map(photographs.measure, marked)), flush=True)
+        if arguments.placed:
+            shown = photographs.placed(marked, thumbnails[1::2], arguments.placed)
+            print("thumbnails placed into these displays, accuracy:", describe_channels(thumbnails, shown), flush=True)
+    if not arguments.scenes:
+        return
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        seeds = range(asked.seed, asked.seed + asked.scenes)
-        for words, frames in (("wide frames", [WIDE]), ("upright frames", UPRIGHT)):
+        seeds = range(arguments.seed, arguments.seed + arguments.scenes)
+        for title, frames in (("wide frames", [WIDE]), ("upright frames", UPRIGHT)):
             outcome = partial(_scene_outcome, thumbnails=thumbnails[1::2], backgrounds=backgrounds[1::2], frames=frames)
-            print(f"{words}, {', '.join(f'{width}x{height}' for width, height in frames)}:")
-            print(table(list(pool.map(outcome, seeds, chunksize=8))), flush=True)
-        print("false crops on plain thumbnails:", false_crops(thumbnails, pool))
-        print("false crops on plain photographs:", false_crops(backgrounds, pool))
+            print(f"{title}, {', '.join(f'{width}x{height}' for width, height in frames)}:")
+            print(format_table(list(pool.map(outcome, seeds, chunksize=8))), flush=True)
+        print("false crops on plain thumbnails:", describe_false_crops(thumbnails, pool))
+        print("false crops on plain photographs:", describe_false_crops(backgrounds, pool))
     cv2.setNumThreads(os.cpu_count() or 1)
-    timed = [compose(seed, thumbnails[1::2], backgrounds[1::2]) for seed in range(asked.seed, asked.seed + 20)]
-    print(f"a search of 1280x720 takes {milliseconds(timed):.1f} ms (least confidence {LEAST})")
-    if asked.quads:
-        print(real(asked.quads))
-    if asked.channels:
-        seeds = range(asked.seed, asked.seed + asked.channels)
-        print("channel classifier, accuracy:", channels(thumbnails, backgrounds, seeds))
+    timed = [compose(seed, thumbnails[1::2], backgrounds[1::2]) for seed in range(arguments.seed, arguments.seed + 20)]
+    print(f"a search of 1280x720 takes {measure_milliseconds(timed):.1f} ms (lowest confidence {MIN_CONFIDENCE})")
+    if arguments.quads:
+        print(describe_photographs(arguments.quads))
+    if arguments.channels:
+        seeds = range(arguments.seed, arguments.seed + arguments.channels)
+        scenes = (compose(seed, thumbnails[1::2], backgrounds[1::2]) for seed in seeds)
+        photographed = ((scene.pixels, scene.thumbnail) for scene in scenes)
+        print("channel classifier, accuracy:", describe_channels(thumbnails, photographed))
 
 
 if __name__ == "__main__":

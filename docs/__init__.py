@@ -1,1 +1,0 @@
-"""The documents, and the scripts that keep their tables and pictures true."""
