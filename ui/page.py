@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ import gradio as gr
 from core.stopping import Stopped, stop_by
 from ui.budget import Deadline
 from ui.guard import DISK_FULL, is_disk_full
+from ui.runs import asked_at
 from ui.startup import no_stubs
 from ui.uploads import FILES, Visitor, check_files, current_visitor, file_entries
 from ui.visitors import Visitors
@@ -65,6 +67,7 @@ with no_stubs():
             lasting = bool(session) and session != event
             token = current_visitor.set(Visitor(session, lasting))
             deadline = self._queue.deadline(event) if event else Deadline()
+            arrival = asked_at.set(self._queue.asked_at(event) if event else math.inf)
             if event and lasting and (notice := self.state_holder.take_notice(session)):
                 self._queue.log_message(event, notice, title="", level="warning")
             try:
@@ -86,6 +89,7 @@ with no_stubs():
                 raise gr.Error(sentence, title="", print_exception=False) from error
             finally:
                 current_visitor.reset(token)
+                asked_at.reset(arrival)
                 if lasting:
                     self.state_holder.note_size(session)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,9 @@ LONG_RUN: dict[str, Any] = {
     **NOT_IN_API, "concurrency_id": "long", "concurrency_limit": 1, "show_progress": "minimal", "trigger_mode": "multiple",
 }  # fmt: skip
 
+# When the visitor asked for the event of this context, by time.monotonic(): before it waited in the queue.
+asked_at: ContextVar[float] = ContextVar("asked_at")
+
 
 class Runs:
     """The runs of one visitor in one tab. They take turns: a new run supersedes the one before it. `started` counts them.
@@ -42,11 +48,13 @@ class Runs:
     def __init__(self) -> None:
         self.stop_requested = False
         self.started = 0
+        self._last_stop = -math.inf
         self._turn = threading.Lock()
 
     def stop(self) -> None:
-        """Ask the current run to end at its next result."""
+        """Ask the current run to end at its next result, and every run that the visitor has asked for until now."""
         self.stop_requested = True
+        self._last_stop = time.monotonic()
 
     @contextmanager
     def turn(self) -> Iterator[Callable[[], bool]]:
@@ -55,7 +63,7 @@ class Runs:
         Yields a function that tells whether a later run has started; if so, this run should end.
         """
         self.started += 1
-        self.stop_requested = False
+        self.stop_requested = asked_at.get(math.inf) < self._last_stop  # Stop ends also a run that was still waiting
         number = self.started
         with self._turn:
             yield lambda: self.started != number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -163,6 +164,11 @@ class FairQueue(Queue):
         """Whether the visitor of a slow run waits for the next one already. It would replace this one as soon as it started."""
         line = self.event_queue_per_concurrency_id[event.concurrency_id]
         return event.concurrency_id == "slow" and any(other.session_hash == event.session_hash for other in line.queue)
+
+    def asked_at(self, event_id: str) -> float:
+        """When the visitor asked for an event, by time.monotonic(); infinity for an event that did not wait."""
+        event = self.event_ids_to_events.get(event_id)
+        return event.enqueue_time if event else math.inf
 
     def deadline(self, event_id: str) -> budget.Deadline:
         """The deadline of an event that runs; always the same one for the same event."""

@@ -83,6 +83,13 @@ class Stranger:
         """The path of an uploaded file."""
         return self.http.post("/upload", files={"files": (name, content)}).raise_for_status().json()[0]
 
+    def press(self, button: str) -> None:
+        """Click the button with this elem_id, whose event does not wait in the queue."""
+        number = next(key for key, part in self.components.items() if part["props"].get("elem_id") == button)
+        event = next(key for key, event in self.events.items() if [number, "click"] in event["targets"])
+        body = {"data": self.values(event), "fn_index": event, "session_hash": self.session}
+        self.http.post("/run/predict", json=body).raise_for_status()
+
     def join(self, event: int, data: list[Any], event_data: Any = None) -> httpx.Response:
         """Ask for an event by the queue."""
         body = {"data": data, "fn_index": event, "session_hash": self.session, "event_data": event_data}

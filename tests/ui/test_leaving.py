@@ -1,4 +1,4 @@
-"""Work ends when its visitor leaves, and at its deadline: for every event that can take long."""
+"""Work ends when its visitor leaves or presses Stop, and at its deadline: for every event that can take long."""
 
 from __future__ import annotations
 
@@ -103,3 +103,34 @@ def test_work_ends_at_its_deadline(
     event, data = values(stranger, name, picture, LONG[name])
     messages = [json.dumps(message) for message in stranger.messages(event, data)]
     assert "which is the limit here" in messages[-1] + messages[-2]
+
+
+STOPS = {
+    "explain_new": "stop",
+    "explain_picture": "stop",
+    "compare": "compare-stop",
+    "run_attack": "stress-stop",
+    "run_search": "stress-stop",
+    "run_corruptions": "stress-stop",
+    "run_visualisation": "dream-stop",
+    "run_audit": "audit-stop",
+}
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_stop_ends_a_run_that_still_waits(stranger: Stranger, picture: dict[str, Any], name: str) -> None:
+    """Before, Stop was forgotten as soon as the waiting run started."""
+    other = Stranger(stranger.address)
+    photo = file_data(other.upload("coffee.jpg", (ROOT / "photos" / "coffee.jpg").read_bytes()))
+    first = "explain_new" if name.startswith("explain") else "run_visualisation"
+    event, data = values(other, first, photo, LONG[first])
+    busy = other.join(event, data).json()["event_id"]
+    with other.http.stream("GET", "/queue/data", params={"session_hash": other.session}) as stream:
+        next(line for line in stream.iter_lines() if "process_generating" in line and busy in line)
+        event, data = values(stranger, name, picture, LONG[name])
+        messages = stranger.messages(event, data)
+        next(messages)  # it waits
+        stranger.press(STOPS[name])
+    texts = [json.dumps(message) for message in messages]
+    assert any("Stopped" in text for text in texts)
+    assert wait_for(lambda: working() == 0)
