@@ -11,7 +11,7 @@ run: $(VENV)/run.done
 	@$(BIN)/python app.py
 
 test: check chromium
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -r fER
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff check .
