@@ -40,7 +40,7 @@ from ui.explain_layout import (
 from ui.explain_links import COPY_JS, NO_CLASS, Link, sample_name
 from ui.explain_texts import default_options, describe_choice, describe_explanation, describe_map
 from ui.proof import PENDING, render_proof
-from ui.runs import INSTANT, NO_PROGRESS, NOT_IN_API, SHORT_RUN, Runs, stoppable
+from ui.runs import CHECK_RUN, INSTANT, NO_PROGRESS, NOT_IN_API, SHORT_RUN, Runs, stoppable
 from ui.session import Session
 from ui.viewer import encode_classes, encode_small_map, encode_view
 
@@ -131,7 +131,7 @@ def _bind_events(
     def explain_on(event: Any, fn: Callable, inputs: list[Any], more: tuple[Any, ...] = ()) -> None:
         explained = event(fn, inputs, [*outputs, *more], **SHORT_RUN)
         files.enable_after(explained.then, result.view)
-        explained.then(prove, session, result.proof, **SHORT_RUN)
+        explained.then(prove, session, result.proof, **CHECK_RUN)
 
     explain_on(page.load, open_page, [session], (*settings.linked, settings.note))
 

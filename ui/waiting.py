@@ -19,6 +19,7 @@ from ui.guard import Refusal
 UNREAD_SECONDS = 20.0  # an event whose results nobody reads for so long has no visitor any more
 TELL_SECONDS = 3.0  # a visitor who has to wait longer is told so
 RETRY_SECONDS = 3
+CHECK_SECONDS = 10.0  # a check of a map that has waited so long starts beside the others
 # A part of the page's script: a request that is refused because of a queue is sent again a few times.
 RETRY_JS = """
 const send = window.fetch.bind(window);
@@ -48,6 +49,7 @@ class Line(NamedTuple):
 
 LINES = {
     "model": Line(waiting=400, per_visitor=24, per_address=300),  # a new page asks for a few events at once
+    "check": Line(1, waiting=400, per_visitor=24, per_address=300),
     "slow": Line(1, per_visitor=4),
     "download": Line(2, waiting=30, per_visitor=2, per_address=20),
     "long": Line(waiting=40, per_visitor=2, per_address=20),
@@ -137,7 +139,7 @@ class FairQueue(Queue):
         """Tell the visitor in words how many runs come first, if it takes a while."""
         place = line.queue.index(event)
         busy = line.concurrency_limit is not None and line.current_concurrency >= line.concurrency_limit
-        if not busy or event.streaming:
+        if not busy or event.streaming or line.concurrency_id == "check":
             return
         known = [self.process_time_per_fn[other.fn].avg_time for other in line.queue[: place + 1]]
         seconds = sum(known) / (line.concurrency_limit or 1)
@@ -150,8 +152,12 @@ class FairQueue(Queue):
         self.send_message(event, LogMessage(log=message, level="info", title="", duration=6))
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
-        """The events that start next, as in Gradio."""
+        """The events that start next, as in Gradio. Checks of maps let the maps of all visitors come first."""
+        lines = self.event_queue_per_concurrency_id
+        checks, maps = (lines.get(name, EventQueue(name, None)) for name in ("check", "model"))
+        checks.concurrency_limit = 0 if maps.queue and not _has_waited(checks.queue, CHECK_SECONDS) else 1
         picked = super().get_events()
+        checks.concurrency_limit = 1  # Gradio divides by it elsewhere
         if picked:
             self._turns += 1
             if len(self._served) > 10_000:
@@ -220,6 +226,11 @@ def _line_name(fn: Any, data: Sequence[Any]) -> str:
     if budget.needs_download(values.get("model")):
         return "download"
     return "slow" if budget.is_slow(values.get("method"), values.get("options"), values.get("canvas")) else "model"
+
+
+def _has_waited(events: Sequence[Event], seconds: float) -> bool:
+    """Whether the first of these events was asked for so long ago."""
+    return bool(events) and time.monotonic() - events[0].enqueue_time > seconds
 
 
 def _address(request: Any) -> str:

@@ -87,8 +87,12 @@ def replace_pixels(
 
 def pixel_order(view: View, heatmap: np.ndarray) -> np.ndarray:
     """Flat canvas indices of the picture's pixels, most important first; ties from left to right, top to bottom."""
+    return order_in_box(view, view.geometry.place_map(heatmap))
+
+
+def order_in_box(view: View, on_canvas: np.ndarray) -> np.ndarray:
+    """As `pixel_order`, for a map (height, width) of the picture's box on the canvas."""
     top, left, height, width = view.geometry.box
-    on_canvas = view.geometry.place_map(heatmap)
     rows, columns = np.unravel_index(np.argsort(-on_canvas, axis=None, kind="stable"), (height, width))
     return (rows + top) * view.canvas.shape[1] + columns + left
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from explain.baselines import make_baseline
-from explain.metrics.faithfulness import Curve, class_probabilities, pixel_order, replace_pixels
+from explain.metrics.faithfulness import Curve, class_probabilities, order_in_box, replace_pixels
 from explain.result import Explanation
 from explain.view import View
 from models.classifier import Classifier
@@ -116,13 +116,14 @@ def check_map(view: View, values: np.ndarray, class_index: int, *, seed: int = 0
         seed: Of the places to which the control moves the map.
     """
     rng = np.random.default_rng(seed)
-    moves = [[int(rng.uniform(0.25, 0.75) * side) for side in values.shape] for _ in range(CONTROLS)]
-    values = cv2.GaussianBlur(np.asarray(values, np.float32), (0, 0), SMOOTHING * max(values.shape))
-    maps = [values, *(np.roll(values, move, (0, 1)) for move in moves)]
+    on_canvas = view.geometry.place_map(values)
+    moves = [[int(rng.uniform(0.25, 0.75) * side) for side in on_canvas.shape] for _ in range(CONTROLS)]
+    smooth = cv2.GaussianBlur(on_canvas, (0, 0), SMOOTHING * max(on_canvas.shape))
+    maps = [smooth, *(np.roll(smooth, move, (0, 1)) for move in moves)]
     blurred = make_baseline(view, "blur")
     canvases = [blurred[None]]
     for each in maps:
-        order = pixel_order(view, each)
+        order = order_in_box(view, each)
         counts = np.round(np.multiply(SHARES, len(order))).astype(int)
         canvases += [replace_pixels(a, b, order, counts) for a, b in ((view.canvas, blurred), (blurred, view.canvas))]
     batch = np.concatenate(canvases)

@@ -118,6 +118,24 @@ def test_the_place_is_told_in_words(queue: FairQueue) -> None:
     assert told(queue, "c") == ["Your run is number 2 in the queue. It starts after 2 other runs, in about 40 s."]
 
 
+def test_checks_of_maps_start_while_no_map_waits(queue: FairQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until they have waited too long."""
+
+    def next_names() -> list[str]:
+        picked = queue.get_events()
+        return [event.fn.api_name for event in picked[0]] if picked else []
+
+    push(queue, "prove", "a")
+    for visitor in "bcd":
+        push(queue, "explain_new", visitor)
+    assert [next_names() for _ in range(4)] == [["explain_new"]] * 3 + [["prove"]]
+    push(queue, "prove", "a")
+    push(queue, "explain_new", "b")
+    monkeypatch.setattr(waiting, "CHECK_SECONDS", 0.0)
+    assert {*next_names(), *next_names()} == {"explain_new", "prove"}
+    assert told(queue, "a") == []
+
+
 def test_an_event_that_does_not_exist_is_a_sentence(queue: FairQueue) -> None:
     for number in (10**9, -1, None):
         body = PredictBodyInternal(session_hash="a", data=[], fn_index=number, request=None)
