@@ -70,6 +70,7 @@ class VisitorState(SessionState):
         self.is_closed = False
         self.used = self.measured = monotonic()
         self.size = 0
+        self.changed = False  # since it was measured
         self.notice = ""
 
     def __setitem__(self, key: int, value: Any) -> None:
@@ -83,6 +84,11 @@ class VisitorState(SessionState):
 
     def _update_value_in_config(self, key: int, value: Any) -> None:
         pass
+
+    def measure(self) -> None:
+        """Measure the arrays of the session."""
+        self.measured, self.changed = monotonic(), False
+        self.size = self.session.size() if self.session else 0
 
     @property
     def session(self) -> Session | None:
@@ -120,14 +126,18 @@ class Visitors(StateHolder):
             return state
 
     def note_size(self, session_id: str) -> None:
-        """Measure a session after an event, at most once a second, and make room if there is too little."""
+        """Measure a session after an event, at most once a second, and make room if there is too little.
+
+        `delete_all_expired_state` measures it after its last event.
+        """
         state = self.session_data.get(session_id)
-        if state is None or monotonic() - state.measured < 1:
+        if state is None:
             return
-        with self.lock:
-            state.measured = monotonic()
-            state.size = state.session.size() if state.session else 0
-            self._make_room(session_id)
+        state.changed = True
+        if monotonic() - state.measured >= 1:
+            with self.lock:
+                state.measure()
+                self._make_room(session_id)
 
     def take_notice(self, session_id: str) -> str:
         """What the visitor must be told, once."""
@@ -180,6 +190,9 @@ class Visitors(StateHolder):
                     state.used = now if state.used < now - IDLE_SECONDS / 2 else state.used
                 elif name not in busy and now - state.used > (1 if full else IDLE_SECONDS):
                     self._forget(name, EXPIRED)
+                elif state.changed:
+                    state.measure()
+            self._make_room("")
         if now - self._swept > SWEEP_SECONDS:
             self._swept = now
             threading.Thread(target=self._sweep, args=(full,), name="sweep", daemon=True).start()

@@ -99,6 +99,19 @@ def test_memory_has_a_limit(holder: Visitors, monkeypatch: pytest.MonkeyPatch) -
     assert holder.session_data["c"].size == 12_000_000
 
 
+def test_visitors_who_come_and_go_quickly_count_too(holder: Visitors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their last event comes less than a second after the one before."""
+    monkeypatch.setattr(visitors, "MAX_BYTES", 25_000_000)
+    monkeypatch.setattr(holder, "_sweep", lambda full: None)
+    for name in "abcd":
+        visit(holder, name)
+        holder.note_size(name)
+        visit(holder, name).state(ExplainState).pixels = np.zeros((1000, 1000, 3), np.float32)
+        holder.note_size(name)
+    holder.delete_all_expired_state()
+    assert list(holder.session_data) == ["c", "d"]
+
+
 def test_sessions_end_with_their_pages(holder: Visitors, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [time.monotonic()]
     monkeypatch.setattr(visitors, "monotonic", lambda: now[0])
