@@ -34,6 +34,7 @@ class PageClient:
         self._numbers = {item["props"].get("elem_id"): item["id"] for item in config["components"]}
         self._events = {event["id"]: event for event in config["dependencies"]}
         self._messages: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+        self._unfinished: set[str] = set()
         self._shown = asyncio.Event()
         self._stream: asyncio.Task[None] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
@@ -167,6 +168,7 @@ class PageClient:
         """Put an event into the queue. Returns its number."""
         answer = await self._post("queue/join", self._body(dependency, trigger, event_data))
         self._messages.setdefault(answer["event_id"], asyncio.Queue())
+        self._unfinished.add(answer["event_id"])
         if self._stream is None or self._stream.done():
             self._stream = asyncio.create_task(self._listen())
         return str(answer["event_id"])
@@ -189,24 +191,35 @@ class PageClient:
         self._shown.set()
 
     async def _listen(self) -> None:
-        """Hand the messages of the server to the events that wait for them, until the server has no more."""
+        """Hand the messages of the server to the events that wait for them, until the server has no more.
+
+        The server can close the stream while the next event is on its way to it: then the stream is opened again.
+        """
+        reason = "the stream ended"
         try:
-            async with self.http.stream(
-                "GET", f"{self.address}/gradio_api/queue/data", params={"session_hash": self.session}
-            ) as stream:
-                async for line in stream.aiter_lines():
-                    if not line.startswith("data:"):
-                        continue
-                    message = json.loads(line[5:])
-                    if message["msg"] == "close_stream":
-                        return
-                    if message.get("event_id"):
-                        self._messages.setdefault(message["event_id"], asyncio.Queue()).put_nowait(message)
-            reason = "the stream ended"
+            while await self._read_stream():
+                if not self._unfinished:
+                    return
         except httpx.HTTPError as error:
             reason = f"the stream broke: {error!r}"
         for waiting in self._messages.values():
             waiting.put_nowait({"msg": "broken", "message": reason})
+
+    async def _read_stream(self) -> bool:
+        """Read the stream once. Returns whether the server closed it because it has no more."""
+        place, session = f"{self.address}/gradio_api/queue/data", {"session_hash": self.session}
+        async with self.http.stream("GET", place, params=session) as stream:
+            async for line in stream.aiter_lines():
+                if not line.startswith("data:"):
+                    continue
+                message = json.loads(line[5:])
+                if message["msg"] == "close_stream":
+                    return True
+                if message.get("event_id"):
+                    self._messages.setdefault(message["event_id"], asyncio.Queue()).put_nowait(message)
+                    if message["msg"] == "process_completed":
+                        self._unfinished.discard(message["event_id"])
+        return False
 
     async def _beat(self) -> None:
         async with self.http.stream("GET", f"{self.address}/gradio_api/heartbeat/{self.session}") as stream:

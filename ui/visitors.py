@@ -26,6 +26,7 @@ IDLE_SECONDS = 1800.0  # that a session is kept after its page was closed or wen
 MAX_BYTES = 1_000_000_000  # of the arrays of all sessions
 SWEEP_SECONDS = 10.0
 MIN_FREE = 500_000_000  # bytes of the disk; below, nothing is uploaded, and closed pages are forgotten at once
+UNREAD_SECONDS = 60.0  # a result that nobody has read for so long keeps no session
 MAX_NOTES = 10_000  # sessions that are remembered as forgotten
 FULL = "The server had no room left and has forgotten your pictures and models. Save a model with its download button."
 EXPIRED = "This page was away for long, and the server has forgotten its pictures and models."
@@ -164,7 +165,12 @@ class Visitors(StateHolder):
         return bool(session and session.models), bool(session and session.in_use), name in _open_pages, state.used
 
     def _busy(self) -> set[str]:
-        return {event.session_hash for event in list(self.blocks._queue.event_ids_to_events.values())}
+        """The sessions with an event that runs or waits, or with a result on its way to the page."""
+        queue = self.blocks._queue
+        working = {event.session_hash for event in list(queue.event_ids_to_events.values())}
+        recent = monotonic() - UNREAD_SECONDS
+        unread = {name for name, events in list(queue.pending_event_ids_session.items()) if events}
+        return working | {name for name in unread & self.session_data.keys() if self.session_data[name].used > recent}
 
     def _forget(self, name: str, reason: str) -> None:
         state = self.session_data.pop(name)

@@ -112,6 +112,22 @@ def test_visitors_who_come_and_go_quickly_count_too(holder: Visitors, monkeypatc
     assert list(holder.session_data) == ["c", "d"]
 
 
+def test_nobody_is_forgotten_before_a_result_is_read(holder: Visitors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page would wait for it for ever. Results that nobody reads keep a session for a minute only."""
+    queue = holder.blocks._queue
+    monkeypatch.setattr(visitors, "MAX_BYTES", 0)
+    monkeypatch.setattr(holder, "_sweep", lambda full: None)
+    monkeypatch.setitem(queue.pending_event_ids_session, "waits", {"event"})
+    for name in ("waits", "done"):
+        visit(holder, name).state(ExplainState).pixels = np.zeros((10, 10, 3), np.uint8)
+        holder.note_size(name)
+    holder.delete_all_expired_state()
+    assert list(holder.session_data) == ["waits"]
+    monkeypatch.setattr(visitors, "UNREAD_SECONDS", -1.0)
+    holder.delete_all_expired_state()
+    assert list(holder.session_data) == []
+
+
 def test_sessions_end_with_their_pages(holder: Visitors, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [time.monotonic()]
     monkeypatch.setattr(visitors, "monotonic", lambda: now[0])
