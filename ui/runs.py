@@ -25,6 +25,8 @@ NO_PROGRESS: dict[str, Any] = {**NOT_IN_API, "show_progress": "hidden", "show_pr
 INSTANT: dict[str, Any] = {**NO_PROGRESS, "queue": False}  # events that run no network
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 2}  # short events that run a network
 SHORT_RUN: dict[str, Any] = {**NO_PROGRESS, **MODEL_QUEUE, "trigger_mode": "multiple"}
+# The search of a screen in a photograph needs tens of megabytes, so few run at the same time.
+SEARCH_RUN: dict[str, Any] = {**SHORT_RUN, "concurrency_id": "search"}
 # Checks that nobody has asked for. They start while no short event waits.
 CHECK_RUN: dict[str, Any] = {**SHORT_RUN, "concurrency_id": "check", "concurrency_limit": 1}
 # Reading and writing files takes a second or more, and no visitor of the quick line waits for it.

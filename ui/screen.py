@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.images import Picture, shrink
 from explain import Explanation
 from ui.picture_input import MAX_SIDE, read_picture
-from ui.runs import INSTANT, NO_PROGRESS
+from ui.runs import INSTANT, NO_PROGRESS, SEARCH_RUN
 from ui.session import Session
 
 VIEW = 640  # pixels of the longer side of the photograph, as shown
@@ -194,7 +194,7 @@ def build(session: gr.State, picture: Any) -> tuple[gr.State, Callable[[Any], No
         event(render_display, [session, picture], outputs, **INSTANT)
 
     def find_after(event: Any) -> None:
-        event(find_screen, [session, picture, changed], [changed, *outputs], **INSTANT)
+        event(find_screen, [session, picture, changed], [changed, *outputs], **SEARCH_RUN)
 
     update_after(photograph.select(handle_tap, [session, changed], changed, **NO_PROGRESS).then)
     update_after(toggle.click(toggle_screen, [session, changed], changed, **NO_PROGRESS).then)

@@ -49,6 +49,7 @@ class Line(NamedTuple):
 
 LINES = {
     "model": Line(waiting=400, per_visitor=24, per_address=300),  # a new page asks for a few events at once
+    "search": Line(waiting=400, per_visitor=24, per_address=300),
     "check": Line(1, waiting=400, per_visitor=24, per_address=300),
     "slow": Line(1, per_visitor=4),
     "download": Line(2, waiting=30, per_visitor=2, per_address=20),
