@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 MEMORY = int(os.environ.get("THUMBSCOPE_MEMORY", "512")) << 20  # bytes that one pass through a network may need
@@ -33,7 +34,16 @@ def keep_freed_memory() -> None:
     Without this, a fifth of the time of a gradient in TensorFlow goes into requesting the same memory pages again, and more
     than half of the time of a search for a screen. Other C libraries are not changed.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:
+    if mallopt := _function_of_glibc("mallopt"):
         for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
             mallopt(parameter, min(MEMORY, 2**31 - 1))
+
+
+def return_freed_memory() -> None:
+    """Make glibc return freed memory to the system once. It takes milliseconds, and the next work requests pages again."""
+    if malloc_trim := _function_of_glibc("malloc_trim"):
+        malloc_trim(0)
+
+
+def _function_of_glibc(name: str) -> Callable[..., int] | None:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -17,6 +17,7 @@ from gradio.components import State
 from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import get_upload_folder
 
+from core.resources import return_freed_memory
 from ui import monitor
 from ui.session import Session
 from ui.uploads import FILES, delete_partial_uploads
@@ -207,6 +208,8 @@ class Visitors(StateHolder):
         keep = {path for block in self.blocks.blocks.values() for path in getattr(block, "keep_in_cache", ())}
         FILES.sweep({str(Path(path).resolve()) for path in keep}, unused_seconds=60 if full else 0)
         delete_partial_uploads()
+        if not self.blocks._queue.event_ids_to_events:  # nobody would wait for pages of memory
+            return_freed_memory()
 
     def delete_state(self, session_id: str, expired_only: bool = False) -> None:
         """Forget a session, as Gradio asks."""
