@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from PIL import Image
 
 from core.errors import UserError
 from core.files import encode_npy, encode_png, write_atomically
 from core.stopping import Stopped
-from explain import METHODS, ExplainSettings, Explanation
+from explain import METHODS, ExplainSettings
 from explain.metrics.quick_trust import quick_trust
 from explain.render import sheet
-from models import MODELS, Classifier
+from models import MODELS
 from models.capabilities import lacks
 from training.youtube import read_thumbnail, video_id
 from ui import controls, explainers, opener, screen
@@ -37,42 +36,16 @@ from ui.explain_layout import (
     lay_out_settings,
     lay_out_source,
 )
-from ui.explain_links import COPY_JS, NO_CLASS, Link, sample_name
-from ui.explain_texts import default_options, describe_choice, describe_explanation, describe_map
+from ui.explain_links import COPY_JS, NO_CLASS, Link
+from ui.explain_state import ExplainState, keep_map, render_classes, render_view
+from ui.explain_texts import default_options, describe_choice, describe_explanation
 from ui.proof import PENDING, render_proof
-from ui.runs import CHECK_RUN, INSTANT, NO_PROGRESS, NOT_IN_API, SHORT_RUN, Runs, stoppable
+from ui.runs import CHECK_RUN, INSTANT, NO_PROGRESS, NOT_IN_API, SHORT_RUN, stoppable
 from ui.session import Session
-from ui.viewer import encode_classes, encode_small_map, encode_view
+from ui.viewer import encode_small_map
 
 FAMOUS_JS = f"(method) => {json.dumps(list(FAMOUS))}.includes(method) ? method : null"
-EXAMPLE_NOTE = "Example"
 SKIP = (gr.skip(),) * 5  # for the outputs of a run: they stay as they are
-
-
-@dataclass
-class ExplainState:
-    """What this tab shows a visitor: the file of the picture, its pixels, its explanation, and by which classifier.
-
-    `example`: the file that is explained while the visitor has no picture of their own. `maps`: of classes, by label, as
-    `encode_small_map` gives them, for the settings `maps_of`. `unchecked`: the number of the run whose map has no proof yet,
-    or 0. `sent`: the pixels that the viewer has. `view`: how the viewer shows the map at first.
-    """
-
-    runs: Runs = field(default_factory=Runs)
-    path: str | None = None
-    pixels: np.ndarray | None = None
-    explanation: Explanation | None = None
-    classifier: Classifier | None = None
-    example: str | None = None
-    maps: dict[str, str] = field(default_factory=dict)
-    maps_of: tuple[Any, ...] = ()
-    unchecked: int = 0
-    sent: np.ndarray | None = None
-    view: str = ""
-
-    def clear(self) -> None:
-        """Forget the picture and its explanation."""
-        self.path = self.pixels = self.explanation = self.classifier = self.sent = None
 
 
 @dataclass(frozen=True)
@@ -196,6 +169,11 @@ def explain_picture(session: Session, path: str | None, target: str, *values: An
     path = path or state.example
     session.path = path
     hide_stop = gr.Button(visible=False)
+    asked = (path, screen.corners_in_use(session), session.models.get(settings.model), target, *values)
+    if asked == state.answered:  # Gradio's menus ask again when they are closed
+        yield SKIP
+        return
+    state.answered = ()
     with state.runs.turn() as superseded:
         if superseded():
             yield SKIP  # here and below: Gradio empties the outputs of a run without any result
@@ -236,46 +214,14 @@ def explain_picture(session: Session, path: str | None, target: str, *values: An
                 maps = class_maps(explanation, classifier, picture.pixels)
                 state.maps |= {label: encode_small_map(heat) for label, heat in maps.items()}
                 yield render_classes(state), gr.skip(), gr.skip(), gr.skip(), gr.skip()
+            if not superseded():
+                state.answered = asked
         except Stopped as stop:
             stopped = (gr.skip(), gr.skip(), f"{stop} Use fewer samples.", hide_stop, gr.skip())
             yield SKIP if superseded() else stopped
         except UserError as error:
             state.clear()
             yield None, None, controls.warn(error), hide_stop, ""
-
-
-def keep_map(state: ExplainState, settings: tuple[Any, ...]) -> None:
-    """Keep the map of the explained class for the list; maps of another picture or of other settings are forgotten."""
-    explanation, key = state.explanation, (id(state.pixels), *map(str, settings))
-    assert explanation is not None
-    if key != state.maps_of:
-        state.maps, state.maps_of = {}, key
-    if explanation.against is None:
-        state.maps[explanation.label] = encode_small_map(explanation.heatmap)
-
-
-def render_classes(state: ExplainState) -> dict[str, Any]:
-    """The value of the list of classes."""
-    explanation = state.explanation
-    assert explanation is not None
-    assert state.pixels is not None
-    against = None if explanation.against is None else explanation.against.label
-    return encode_classes(state.pixels, explanation.top, explanation.label, against, state.maps)
-
-
-def render_view(state: ExplainState) -> dict[str, Any]:
-    """The value of the viewer. The picture is sent only if the viewer has another one."""
-    explanation, pixels = state.explanation, state.pixels
-    assert explanation is not None
-    assert pixels is not None
-    signed = explanation.signed is not None
-    values = explanation.signed if explanation.signed is not None else explanation.heatmap
-    known, state.sent = state.sent is pixels, pixels
-    return encode_view(
-        None if known else pixels, values, describe_map(explanation), signed=signed, label=explanation.label,
-        against=explanation.against.label if explanation.against else "", view=state.view, sample=sample_name(state.path),
-        badge=EXAMPLE_NOTE if state.path == state.example else "", name=f"{Path(state.path or '').stem}.{explanation.method}",
-    )  # fmt: skip
 
 
 def explain_new(session: Session, path: str | None, *values: Any) -> Iterator[tuple[Any, ...]]:

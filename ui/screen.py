@@ -158,6 +158,12 @@ def picture_so_far(session: Session, path: str | None) -> PreparedPicture:
     return session.state(Screen).prepare(path, find=False)
 
 
+def corners_in_use(session: Session) -> tuple[float, ...]:
+    """The corners of the screen that is explained, or nothing for a whole picture."""
+    quad = session.state(Screen).quad
+    return () if quad is None else tuple(quad.corners.ravel().tolist())
+
+
 def add_provenance(explanation: Explanation, picture: PreparedPicture) -> Explanation:
     """The explanation of a prepared picture, with the picture's provenance among its parameters."""
     return replace(explanation, parameters={**explanation.parameters, **picture.provenance})

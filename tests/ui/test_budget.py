@@ -14,7 +14,7 @@ from explain import METHODS
 from samples import ROOT
 from ui import budget, endpoints, explain_tab
 from ui.budget import Deadline, check_passes, estimate_passes
-from ui.explain_tab import ExplainState
+from ui.explain_state import ExplainState
 from ui.session import Session
 
 CAT = str(ROOT / "photos" / "cat.jpg")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from capture import quad_from_corners
 from core.errors import UserError
 from core.stopping import Stopped
 from explain.metrics.faithfulness import Curve
@@ -25,7 +26,8 @@ from tests.cue_network import classifier as cue_classifier
 from tests.cue_network import to_network_size
 from tests.ui.conftest import write_picture
 from ui import controls, explain_tab, screen
-from ui.explain_tab import ExplainState
+from ui.explain_state import ExplainState
+from ui.explain_texts import default_options
 from ui.proof import PENDING, render_proof
 from ui.session import Session
 
@@ -164,3 +166,29 @@ def test_names_in_the_proof_are_text() -> None:
     shown = render_proof(check, "<img src=x onerror=alert(1)>")
     assert "<img src=x" not in shown
     assert "&lt;img src=x onerror=alert(1)&gt; goes from 90% to 50%" in shown
+
+
+def test_the_same_question_is_answered_once(session: Session, cat: Path) -> None:
+    """A menu that is opened and closed without a choice asks again. After Stop the visitor can."""
+    state = session.state(ExplainState)
+
+    def ask(method: str, canvas: str = "224", path: Path = cat) -> list:
+        settings = ("mobilenet_v2", method, default_options(method), canvas, "", explain_tab.NO_CLASS)
+        return list(explain_tab.explain_picture(session, str(path), controls.PREDICTED, *settings))
+
+    assert len(ask("grad-cam")) > 1
+    first = state.explanation
+    assert ask("grad-cam") == [explain_tab.SKIP]
+    assert state.explanation is first
+    assert len(ask("grad-cam", "448")) > 1
+    assert len(ask("grad-cam")) > 1, "another question came between"
+    run = explain_tab.explain_picture(
+        session, str(cat), controls.PREDICTED, "mobilenet_v2", "rise", "samples=2000", "224", "", explain_tab.NO_CLASS
+    )
+    next(run)
+    state.runs.stop()
+    assert "Stopped" in list(run)[-1][2]
+    assert len(ask("grad-cam")) > 1
+    screen.prepare_picture(session, str(cat))
+    session.state(screen.Screen).use(quad_from_corners([(5, 5), (90, 8), (88, 70), (6, 66)], (300, 400)))
+    assert len(ask("grad-cam")) > 1, "other corners are in use"

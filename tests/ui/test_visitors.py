@@ -15,7 +15,7 @@ from tests.ui.site import Stranger, file_data
 from tests.ui.test_leaving import wait_for
 from tests.ui.test_uploads import png
 from ui import uploads, visitors
-from ui.explain_tab import ExplainState
+from ui.explain_state import ExplainState
 from ui.session import Session
 from ui.visitors import Visitors, page_connection
 
