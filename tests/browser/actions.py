@@ -40,3 +40,15 @@ def type_class(page: Page, dropdown: str, text: str) -> None:
         except AssertionError:
             box.focus()
     expect(box).to_have_value(text)
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab; on a phone, the last tabs are in a menu."""
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if tab.is_visible():
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
+    else:
+        page.locator("#tabs .overflow-menu > button").first.click()
+        page.locator("#tabs .overflow-dropdown button", has_text=name).click()
+    page.wait_for_timeout(500)  # Gradio fades a tab in

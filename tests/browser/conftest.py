@@ -61,10 +61,11 @@ def visit(browser: Browser, url: str) -> Visit:
     """Opens the page for a visitor of their own; any request that leaves this machine fails the test."""
 
     @contextmanager
-    def open_page(width: int = 1400, height: int = 1000, query: str = "") -> Iterator[Page]:
+    def open_page(width: int = 1400, height: int = 1000, query: str = "", touch: bool = False) -> Iterator[Page]:
         context = browser.new_context(
-            viewport={"width": width, "height": height}, permissions=["camera", "clipboard-read", "clipboard-write"]
-        )
+            viewport={"width": width, "height": height}, permissions=["camera", "clipboard-read", "clipboard-write"],
+            has_touch=touch, is_mobile=touch,
+        )  # fmt: skip
         page = context.new_page()
         outside: list[str] = []
 

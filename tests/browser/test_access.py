@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.browser.actions import open_tab
 from tests.browser.test_explain_tab import wait_for_proof
 
 TABS = ("Explain", "Compare", "Live", "Train", "Audit", "Stress", "Visualise")
@@ -46,3 +47,29 @@ def test_axe_finds_nothing_of_ours(visit: Callable, theme: str) -> None:
             page.get_by_role("tab", name=tab, exact=True).click()
             expect(page.get_by_role("tab", name=tab, exact=True)).to_have_attribute("aria-selected", "true")
             assert ours(findings(page)) == [], tab
+
+
+# What can be touched, with the size of what a finger hits: a label belongs to its box.
+TARGETS = """() => [...document.querySelectorAll(
+    "button, [role=button], [role=slider], [role=combobox], a[href], input, textarea, select, summary, label:has(input)")]
+  .filter((part) => part.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && part.offsetParent)
+  .map((part) => {
+    const box = (part.closest("label:has(input)") ?? part).getBoundingClientRect();
+    const path = [part.tagName.toLowerCase(), ...part.classList].join(".");
+    const owner = part.closest("[id]:not([id^=component])")?.id ?? "";
+    const text = (part.ariaLabel || part.textContent).trim().slice(0, 30);
+    return { name: `#${owner} ${path} ${text}`, width: box.width, height: box.height };
+  })
+  .filter((part) => part.width > 1 && (part.width < 44 || part.height < 44))
+  .map((part) => `${part.name} ${Math.round(part.width)}x${Math.round(part.height)}`)"""
+
+
+def test_a_finger_hits_every_control(visit: Callable) -> None:
+    """At least 44x44 pixels on a touch screen (WCAG 2.2, 2.5.5)."""
+    small = {}
+    with visit(390, 844, touch=True) as page:
+        wait_for_proof(page)
+        for tab in TABS:
+            open_tab(page, tab)
+            small[tab] = page.evaluate(TARGETS)
+    assert small == {tab: [] for tab in TABS}
