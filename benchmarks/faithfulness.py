@@ -38,6 +38,7 @@ from explain.metrics.faithfulness import deletion, insertion
 from explain.metrics.localisation import energy, pointing_game, regions
 from explain.view import View
 from models import DEFAULT, Classifier, load
+from models.capabilities import lacks
 
 SLOW, SLOW_PEER = 400, 50  # passes; a backward pass counts as five
 REFERENCE = "grad-cam"  # the most common method; slow methods are compared with it on their few pictures
@@ -238,7 +239,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="ImageNet validation pictures with boxes.csv")
     parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--pictures", type=int, default=24, help="how many (default: 24)")
-    parser.add_argument("--methods", nargs="+", default=[*BASELINES, *METHODS], metavar="NAME")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="default: all that the model allows")
     parser.add_argument("--peers", action="store_true", help="also the same methods of other libraries")
     parser.add_argument("--only-peers", action="store_true", help="only the methods of other libraries")
     parser.add_argument("--json", type=Path, metavar="FILE", help="add the results of every picture to this file")
@@ -253,13 +254,13 @@ def main() -> None:
         if arguments.json:
             write_atomically(arguments.json, json.dumps(saved, indent=1).encode())
 
-    chosen = choose_mappers(arguments.methods, arguments.peers or arguments.only_peers)
+    classifier = load(arguments.model)
+    able = [name for name, method in METHODS.items() if not lacks(classifier, method.needs)]
+    chosen = choose_mappers(arguments.methods or [*BASELINES, *able], arguments.peers or arguments.only_peers)
     if arguments.only_peers:
         chosen = {name: mapper for name, mapper in chosen.items() if "," in name}
     if chosen:
-        measure(
-            read_folder(arguments.folder, load(arguments.model), arguments.pictures), chosen, saved["results"], save
-        )
+        measure(read_folder(arguments.folder, classifier, arguments.pictures), chosen, saved["results"], save)
     print(
         f"{saved['machine']}\n{saved['model']}\n\n{format_table(saved['results'])}\n\n{format_comparison(saved['results'])}"
     )

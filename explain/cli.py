@@ -25,6 +25,7 @@ from explain.metrics.sanity import trust
 from explain.registry import METHODS, Method
 from explain.result import Explanation
 from models import MODELS
+from models.capabilities import lacks
 from models.cli import add_model_options, load_model, parse_class, warm_up
 from models.layers import layer_table
 
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         metavar="NAME",
-        help='methods, by default one that fits; "all" for all',
+        help='methods, by default one that fits; "all" for all that the model allows',
     )
     add("--quality", metavar="NAME", help="quick, good or best, in place of a method: about 0.05, 0.5 or 5 seconds")
     add("--target", metavar="LABEL", help="target class, by label or index; by default the predicted class")
@@ -106,6 +107,8 @@ def _explain_pictures(arguments: argparse.Namespace) -> int:
     elif not arguments.method:
         methods = _methods([registry.default_method(classifier)])
         options = _options(arguments.option, methods)
+    elif "all" in map(str.lower, arguments.method):
+        methods = [method for method in methods if not lacks(classifier, method.needs)]
     target, against = (
         None if text is None else parse_class(text, classifier) for text in (arguments.target, arguments.against)
     )

@@ -19,7 +19,7 @@ from explain.view import View
 from models import capabilities
 from models.classifier import Classifier
 
-Family = Literal["cam", "gradient", "perturbation", "combination"]
+Family = Literal["cam", "gradient", "attention", "perturbation", "combination"]
 
 # The accepted values of an option by the type of its default (numbers of NumPy included), and a description of them.
 _OPTION_TYPES: dict[type, tuple[type, str]] = {

@@ -74,6 +74,14 @@ class View:
         self.backward_passes += len(batch)
         return self.classifier.guided_gradient(batch, objective)
 
+    def attention(self, objective: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The attention of a transformer, its effect on the score, and the tokens that the score depends on.
+
+        See `Classifier.attention`.
+        """
+        self.backward_passes += 1
+        return self.classifier.attention(self.canvas, objective)
+
     def layer(self, name: str, objective: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The activation (lh, lw, C) of an earlier layer, and d(objective . logits) / d(activation)."""
         activation, gradient = self.classifier.layer_gradient(name, self.canvas[None], objective)

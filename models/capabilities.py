@@ -7,6 +7,7 @@ Every classifier runs forwards, which is enough for the methods by perturbation.
 - "linear": a head of global average pooling and one dense layer.
 - "gradient": the gradient with respect to the pixels.
 - "guided": ReLU layers whose gradient can be replaced.
+- "attention": layers of attention, each between all tokens of a transformer; see `models.attention`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from core.errors import ModelError
 if TYPE_CHECKING:
     from models.classifier import Classifier
 
-Capability = Literal["features", "feature-gradient", "linear", "gradient", "guided"]
+Capability = Literal["features", "feature-gradient", "linear", "gradient", "guided", "attention"]
 ALL: frozenset[str] = frozenset(get_args(Capability))
 FAMILY_NEEDS: dict[str, tuple[Capability, ...]] = {
-    "cam": ("features", "feature-gradient"), "gradient": ("gradient",), "perturbation": (), "combination": (),
+    "cam": ("features", "feature-gradient"), "gradient": ("gradient",), "attention": ("attention",),
+    "perturbation": (), "combination": (),
 }  # fmt: skip
 _PHRASES = {
     "features": "a spatial map of features",
@@ -30,6 +32,7 @@ _PHRASES = {
     "linear": "a model that ends in global average pooling and one dense layer",
     "gradient": "gradients with respect to the pixels",
     "guided": "ReLU layers",
+    "attention": "a transformer of Keras with attention between all of its tokens",
 }
 FALLBACK = "occlusion"  # works with every classifier
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import numpy as np
 
 from core.errors import ModelError, UserError, unknown
-from models import geometry, gradients
+from models import attention, geometry, gradients
 from models.capabilities import ALL, FALLBACK
 from models.engine import Engine
 from models.geometry import Fit, Geometry
@@ -63,7 +63,7 @@ class Classifier:
         fit: How a picture is fitted to the canvas, see `models.geometry`. By default "letterbox" on a fixed canvas, and
             "follow" without one.
         capabilities: What it can do besides forward passes, see `models.capabilities`. By default everything that its head
-            allows.
+            allows, without attention.
         pixel_gradient: Computes d(objective . logits) / d(batch) for (batch, objective), in place of the Keras network.
 
     Attributes:
@@ -103,7 +103,7 @@ class Classifier:
         self.activation = activation
         self.backward = backward
         self.fit: Fit = check_fit(name, fit, canvas)
-        able = ALL if isinstance(head, LinearHead) else ALL - {"linear"}
+        able = ALL - {"attention"} if isinstance(head, LinearHead) else ALL - {"attention", "linear"}
         self.capabilities = able if capabilities is None else frozenset(capabilities)
         self.preprocessing = "inside"
         self.notes: tuple[str, ...] = ()
@@ -242,6 +242,21 @@ class Classifier:
             f"channels of {layer}", lambda network: gradients.ChannelGradient(network, layer)
         )
         return channel_gradient.at_channel(channel, np.ascontiguousarray(batch, np.float32))
+
+    def attention(self, canvas: np.ndarray, objective: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The attention A of every layer of a transformer, and its effect on a score y. Imports TensorFlow.
+
+        Args:
+            canvas: One canvas (h, w, 3) in [0, 255].
+            objective: Weights of the logits (classes,).
+
+        Returns:
+            The mean over the heads of A, float32 (layers, tokens, tokens): row i has the shares that token i takes from each
+            token, in [0, 1]. The mean over the heads of relu(A * dy/dA), of the same shape. For each token (tokens,) 1 if the
+            score depends on it after the last attention, such as on a class token, or else 0.
+        """
+        compute = self.cached("attention", attention.AttentionGradient)
+        return compute(np.ascontiguousarray(canvas, np.float32), objective.astype(np.float32))
 
     def channels(self) -> dict[str, int]:
         """The layers whose output is a spatial activation, and the number of channels of each. Imports TensorFlow.

@@ -16,6 +16,7 @@ from keras import layers
 from core.errors import ModelError
 from core.keras_settings import use_keras
 from models import keras_file
+from models.attention import has_attention
 from models.classifier import Activation, Classifier, check_fit, check_labels
 from models.engine import Engine
 from models.features import find_features
@@ -175,6 +176,8 @@ def take_apart(
     able = head_capabilities(head) | {"gradient"}
     if has_relu(network):
         able |= {"guided"}
+    if found and found.grid and has_attention(network, found.grid.count):
+        able |= {"attention"}
     notes = (*flat.notes, note) if note else flat.notes
     has_tokens = bool(found and found.grid)
     return Parts(network, head or MissingHead(model.name), flat.activation, able, notes, has_tokens)

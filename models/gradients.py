@@ -35,7 +35,7 @@ class PixelGradient:
 
         keep_freed_memory()
 
-        @tf.function(input_signature=_signature(network))
+        @tf.function(input_signature=signature(network))
         def gradient(batch: tf.Tensor, objective: tf.Tensor) -> tf.Tensor:
             return self._differentiate(network, batch, objective)
 
@@ -116,7 +116,7 @@ class LayerGradient:
 
         inner = keras.Model(network.inputs, [spatial_map(network, layer), network.outputs[1]])
 
-        @tf.function(input_signature=_signature(network))
+        @tf.function(input_signature=signature(network))
         def gradient(batch: tf.Tensor, objective: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(batch)
@@ -153,7 +153,8 @@ class ChannelGradient(PixelGradient):
         return self(batch, np.eye(self._count, dtype=np.float32)[channel])
 
 
-def _signature(network: keras.Model) -> list[tf.TensorSpec]:
+def signature(network: keras.Model) -> list[tf.TensorSpec]:
+    """The types of a batch of canvases and of an objective, for a traced function."""
     import tensorflow as tf
 
     pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
@@ -168,7 +169,7 @@ def has_relu(network: keras.Model) -> bool:
         return True
     if all(type(operation).__module__.startswith("keras.") for operation in network.operations):
         return False
-    pixels, _ = _signature(network)
+    pixels, _ = signature(network)
     graph = tf.function(network).get_concrete_function(pixels, training=False).graph
     return any(operation.type in RELUS for operation in graph.get_operations())
 

@@ -180,6 +180,11 @@ class IsolatedClassifier(Classifier):
         """See `Classifier.guided_gradient`."""
         return self.process.guided_gradient(np.ascontiguousarray(batch, np.float32), objective.astype(np.float32))
 
+    def attention(self, canvas: np.ndarray, objective: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See `Classifier.attention`."""
+        attention, effect, is_used = self.process.ask({"do": "attention"}, [canvas, objective])[1]
+        return attention, effect, is_used
+
 
 def open_isolated(
     path: Path,

@@ -66,9 +66,23 @@ _IGNORED = {
     "batch_input_shape", "batch_shape", "dtype", "sparse", "ragged", "dynamic", "optional", "input_dtype", "build_config",
     "quantization_config", "seed", "noise_shape", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "fused",
     "virtual_batch_size", "adjustment", "input_shape", "autocast", "bounding_box_format", "data_format_", "implementation",
-    "beta_regularizer", "use_gate", "flash_attention", "attention_axes", "invert", "input_mean", "input_variance",
+    "beta_regularizer", "flash_attention", "invert", "input_mean", "input_variance",
 }  # fmt: skip
 _RENAMED = {("LeakyReLU", "alpha"): "negative_slope"}
+
+
+class _Zeros(keras.initializers.Initializer):
+    """Zeros, after `take` has allowed their shape. A layer of attention makes its own copies of it, from its settings."""
+
+    def __init__(self, take: Callable[[Any], None]) -> None:
+        self.take = take
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        self.take(shape)
+        return ops.zeros(shape, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"take": self.take}
 
 
 class GraphBuilder:
@@ -102,12 +116,11 @@ class GraphBuilder:
     def _error(self, reason: str) -> ModelError:
         return ModelError(f"'{self.name}' cannot be used: {reason[:300]}.")
 
-    def _zeros(self, shape: Any, dtype: Any = None) -> Any:
-        """An initialiser that takes the parameters from the budget before they are allocated."""
+    def _take(self, shape: Any) -> None:
+        """Take the parameters of a weight from the budget, before they are allocated."""
         self._left -= math.prod(shape)
         if self._left < 0:
             raise self._error("it describes more parameters than it holds; it is damaged or not complete")
-        return ops.zeros(shape, dtype)
 
     def _call(self, layer: Any, *arguments: Any, **options: Any) -> Any:
         outputs = layer(*arguments, **options)
@@ -219,7 +232,7 @@ class GraphBuilder:
         axis = settings.get("axis")
         if kind.startswith("BatchNormalization") and isinstance(axis, list) and len(axis) == 1:
             settings["axis"] = axis[0]
-        settings |= {name: self._zeros for name in accepted if name.endswith("_initializer")}
+        settings |= {name: _Zeros(self._take) for name in accepted if name.endswith("_initializer")}
         return settings
 
     def _activation(self, value: Any, depth: int) -> Any:
@@ -349,7 +362,5 @@ def _arguments(call: Any, tensors: dict[tuple[str, int], list[Any]]) -> tuple[li
                 options[key] = _find(value, tensors) if is_tensor else value
         arguments = inputs if len(inputs) == 1 else [inputs]
     return arguments, {
-        key: value
-        for key, value in options.items()
-        if value is not None and key not in ("training", "mask", "name", "use_causal_mask", "return_attention_scores")
+        key: value for key, value in options.items() if value is not None and key not in ("training", "mask", "name")
     }

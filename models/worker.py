@@ -70,6 +70,8 @@ def answer(classifier: Classifier, task: str, arrays: list[np.ndarray]) -> list[
         return [classifier.gradient(*arrays)]
     if task == "guided":
         return [classifier.guided_gradient(*arrays)]
+    if task == "attention":
+        return list(classifier.attention(*arrays))
     if task == "head":
         return [classifier.head.logits(*arrays)]
     if task == "head gradient":

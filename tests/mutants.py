@@ -23,6 +23,7 @@ from tests.patterns import Match, find_matches, find_scope, replace_match
 ROOT = Path(__file__).parents[1]
 CAM, GRADIENT_METHODS = "explain/methods/cam.py", "explain/methods/gradients.py"
 PERTURBATION, MASKS, SAMPLING = (f"explain/methods/{name}.py" for name in ("perturbation", "masks", "sampling"))
+ATTENTION, READ_ATTENTION = "explain/methods/attention.py", "models/attention.py"
 FAITHFULNESS = "explain/metrics/faithfulness.py"
 GEOMETRY, GRADIENTS, LITERT = (f"models/{name}.py" for name in ("geometry", "gradients", "litert"))
 BROKEN = ("NameError", "UnboundLocalError", "AttributeError", "SyntaxError", "ImportError", "ModuleNotFoundError")
@@ -248,6 +249,41 @@ MUTANTS = (
         "tf.nn.relu(U)",
         "U",
         "explain/methods/test_gradients.py::test_guided_backpropagation_by_hand",
+    ),
+    Mutant(
+        "attention rollout without the path around the attention",
+        f"{ATTENTION}::attention_rollout",
+        "(A + I) / 2",
+        "A",
+        "explain/methods/test_attention.py::test_rollout_is_the_product_over_the_layers",
+    ),
+    Mutant(
+        "attention rollout from the last layer to the first",
+        f"{ATTENTION}::attention_rollout",
+        "(A + I) / 2 @ R",
+        "R @ ((A + I) / 2)",
+        "explain/methods/test_attention.py::test_rollout_is_the_product_over_the_layers",
+    ),
+    Mutant(
+        "gradient attention with what lowers the score",
+        f"{READ_ATTENTION}::AttentionGradient.__init__",
+        "tf.nn.relu(A * B)",
+        "A * B",
+        "explain/methods/test_attention.py::test_gradient_attention_is_that_of_a_tape",
+    ),
+    Mutant(
+        "attention to the class token for a network that ends with a mean",
+        f"{ATTENTION}::_cells",
+        "U @ F / max(U.sum(), 1)",
+        "F[0]",
+        "explain/methods/test_attention.py::test_rollout_is_the_product_over_the_layers",
+    ),
+    Mutant(
+        "attention of a part of the layers",
+        f"{READ_ATTENTION}::has_attention",
+        "all(R)",
+        "any(R)",
+        "explain/methods/test_attention.py::test_a_model_without_readable_attention_says_so",
     ),
     Mutant(
         "finite differences that are no quotient",

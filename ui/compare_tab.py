@@ -149,7 +149,7 @@ def _bind_events(session: gr.State, tab: gr.Tab, form: _Form, result: _Result) -
 
     tab.select(controls.update_tab, [session, model], [model, picture], **INSTANT).then(**cost)
     picture.input(controls.set_picture, [session, picture], **INSTANT)
-    form.preset.input(lambda name: list(PRESETS[name]), form.preset, methods, **INSTANT).then(**cost)
+    form.preset.input(choose_preset, [session, model, form.preset], methods, **INSTANT).then(**cost)
     gr.on([methods.input, form.stability.input], **cost)
     model.input(controls.update_classes, [session, model, form.target], form.target, **INSTANT).then(
         controls.update_methods, [session, model, methods], methods, **INSTANT
@@ -168,6 +168,11 @@ def _bind_events(session: gr.State, tab: gr.Tab, form: _Form, result: _Result) -
 
 
 # --- The comparison ----------------------------------------------------------
+
+
+def choose_preset(session: Session, model: str, preset: str) -> gr.Dropdown:
+    """The methods of a set that work with the model."""
+    return controls.update_methods(session, model, list(PRESETS[preset]))
 
 
 def describe_cost(session: Session, model: str, methods: list[str], stability: bool) -> str:

@@ -28,6 +28,7 @@ from core.images import Picture, read, shrink
 from explain import METHODS, explain
 from explain.render import overlay
 from models import DEFAULT, MODELS, load
+from models.capabilities import lacks
 from models.shared_engine import share_passes
 from ui.picture_input import CameraInput
 from ui.runs import INSTANT, MODEL_QUEUE, NO_PROGRESS
@@ -341,9 +342,8 @@ def measure_fast_methods() -> dict[str, float]:
     pixels = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
     taken = {}
     for method in METHODS.values():
-        if (
-            method.forward_passes > 1 or method.backward_passes > 1 or not method.passes_sanity_check
-        ):  # too slow in any case, or unfit
+        too_slow = method.forward_passes > 1 or method.backward_passes > 1
+        if too_slow or not method.passes_sanity_check or lacks(load(DEFAULT), method.needs):
             continue
         seconds = []
         for _ in range(4):

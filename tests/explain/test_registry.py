@@ -15,6 +15,7 @@ from explain import METHODS, Method, explain
 from explain.registry import default_method
 from models.classifier import Classifier
 from tests.networks import picture, small_classifier
+from tests.transformers import transformer
 
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
@@ -29,7 +30,7 @@ def test_the_first_methods_are_there_the_default_first() -> None:
 def test_all_facts_are_given(method: Method) -> None:
     assert METHODS[method.name] is method
     assert re.fullmatch(r"[a-z0-9+-]+", method.name)
-    assert method.family in {"cam", "gradient", "perturbation", "combination"}
+    assert method.family in {"cam", "gradient", "attention", "perturbation", "combination"}
     for text in (method.title, method.summary, method.cost, method.paper, method.link):
         assert text == text.strip() != ""
         assert "\n" not in text
@@ -69,7 +70,8 @@ def test_it_takes_a_view_and_a_target_and_options_with_defaults(method: Method) 
 
 @every_method
 def test_it_can_be_used_from_the_table(method: Method) -> None:
-    explanation = explain(picture(), small_classifier("gap"), method.name, **method.options)
+    classifier = transformer() if method.family == "attention" else small_classifier("gap")
+    explanation = explain(picture(), classifier, method.name, **method.options)
     assert explanation.method == method.name
     assert explanation.heatmap.shape == (16, 16)
 
@@ -82,7 +84,10 @@ def test_the_methods_can_be_told_apart() -> None:
 @every_method
 def test_it_costs_what_the_register_says(method: Method, mobilenet: Classifier, cat: Path) -> None:
     """Most on a small canvas, where a pass is cheap; the number of patches follows the canvas."""
-    explanation = explain(cat, mobilenet, method.name, side=224 if method.name == "occlusion" else 64)
+    if method.family == "attention":
+        explanation = explain(cat, transformer(), method.name)
+    else:
+        explanation = explain(cat, mobilenet, method.name, side=224 if method.name == "occlusion" else 64)
     assert explanation.forward_passes == pytest.approx(method.forward_passes, rel=0.3)
     assert explanation.backward_passes == method.backward_passes
 

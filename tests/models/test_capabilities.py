@@ -22,6 +22,7 @@ def test_needs_of_the_methods() -> None:
     assert NEEDS["score-cam"] == NEEDS["ablation-cam"] == NEEDS["recipro-cam"] == {"features"}
     assert NEEDS["cam"] == {"features", "linear"}
     assert NEEDS["saliency"] == NEEDS["extremal"] == {"gradient"}
+    assert NEEDS["attention-rollout"] == NEEDS["gradient-attention"] == {"attention"}
     assert NEEDS["guided-grad-cam"] == {"features", "feature-gradient", "gradient", "guided"}
 
 
@@ -31,7 +32,7 @@ def test_a_method_that_needs_no_map_needs_no_features() -> None:
         assert ("features" in method.needs) == (method.family == "cam" or name == "guided-grad-cam")
 
 
-@pytest.mark.parametrize("lacking", ["features", "feature-gradient", "linear", "gradient", "guided"])
+@pytest.mark.parametrize("lacking", ["features", "feature-gradient", "linear", "gradient", "guided", "attention"])
 def test_the_sentence_names_the_methods_that_work(lacking: str) -> None:
     classifier = linear()
     classifier.capabilities = capabilities.ALL

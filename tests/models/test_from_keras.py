@@ -906,8 +906,9 @@ def test_only_the_cam_family_refuses_a_model_without_a_map(cat):
         if name in SHORT:
             assert np.isfinite(explain(cat, classifier, name, **SHORT[name]).heatmap).all()
         else:
-            assert method.family == "cam" or name == "guided-grad-cam"
-            with pytest.raises(ModelError, match=r"needs a spatial map of features.* choose saliency, "):
+            assert method.family in ("cam", "attention") or name == "guided-grad-cam"
+            missing = "a transformer" if method.family == "attention" else "a spatial map of features"
+            with pytest.raises(ModelError, match=rf"needs {missing}.* choose saliency, "):
                 explain(cat, classifier, name)
     assert default_method(classifier) == "occlusion"
     explanation = explain(cat, classifier, "consensus", **SHORT["consensus"])

@@ -230,6 +230,23 @@ def test_operations_of_keras_3_and_tensorflow_2(tmp_path: Path) -> None:
     np.testing.assert_allclose(classifier.forward(pictures)[1], np.asarray(model(pictures)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"attention_axes": 2}, {"use_gate": True}, {"use_causal_mask": True}], ids=str)
+def test_attention_in_a_file(options: dict[str, Any], tmp_path: Path) -> None:
+    """Its settings count, and so do the arguments of its call."""
+    keras.utils.set_random_seed(2)
+    call = {"use_causal_mask": True} if "use_causal_mask" in options else {}
+    attention = layers.MultiHeadAttention(2, 6, **({} if call else options))
+    pixels = keras.Input((40, 40, 3))
+    x = layers.Conv2D(12, 8, 8, kernel_initializer="he_normal")(pixels / 50.0)
+    x = x if "attention_axes" in options else layers.Reshape((25, 12))(x)
+    x = layers.Flatten()(layers.Activation("tanh")(layers.Add()([x, attention(x, x, **call)])))
+    model = keras.Model(pixels, layers.Dense(3)(x))
+    pictures, _ = colours(3, 40)
+    for name in ("m.keras", "m.h5"):
+        classifier = open_model(saved(model, tmp_path / name), preprocess="0..255")
+        np.testing.assert_allclose(classifier.forward(pictures)[1], np.asarray(model(pictures)), rtol=1e-4, atol=1e-4)
+
+
 def test_names_with_a_slash_as_in_keras_2(tmp_path: Path) -> None:
     """DenseNet and MobileNetV3 of Keras 2 have layers such as "conv1/conv", which Keras 3 refuses."""
     model = small_cnn()

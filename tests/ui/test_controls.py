@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
+from explain import METHODS
 from models import MODELS, load
-from ui import controls
+from tests.transformers import transformer
+from ui import compare_tab, controls
 from ui.picture_input import MAX_SIDE, read_picture, read_small_picture
 from ui.session import Session
 
@@ -19,6 +21,17 @@ def test_options_are_parsed_or_refused() -> None:
     assert controls.parse_options("a=b=c") == {"a": "b=c"}
     with pytest.raises(UserError, match="name=value"):
         controls.parse_options("samples 500")
+
+
+def test_a_set_of_methods_holds_those_that_work(session: Session) -> None:
+    session.models["vit"] = transformer()
+    for model, lacking in (
+        ("mobilenet_v2", {"attention-rollout", "gradient-attention"}),
+        ("vit", {"guided-backprop", "guided-grad-cam"}),
+    ):
+        chosen = compare_tab.choose_preset(session, model, "all")
+        assert chosen.value == [name for name in METHODS if name not in lacking]
+        assert {name for title, name in chosen.choices if "(needs " in title} == lacking
 
 
 def test_the_chosen_class_stays_if_the_model_has_it(session: Session) -> None:
