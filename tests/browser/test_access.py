@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -73,3 +74,63 @@ def test_a_finger_hits_every_control(visit: Callable) -> None:
             open_tab(page, tab)
             small[tab] = page.evaluate(TARGETS)
     assert small == {tab: [] for tab in TABS}
+
+
+def tab_to(page: Page, selector: str, most: int = 200) -> None:
+    """Press Tab until the focus is there. Fails where the keyboard does not reach it."""
+    for _ in range(most):
+        if page.evaluate("(selector) => document.activeElement?.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not reach {selector}")
+
+
+def test_explain_by_keyboard_alone(visit: Callable) -> None:
+    """A sample, a method from the buttons and from the list, another class, the views, the proof, a file."""
+    with visit() as page:
+        wait_for_proof(page)
+        tab_to(page, "#samples button.gallery-item")
+        page.keyboard.press("Enter")
+        expect(page.locator("#viewer .viewer-badge")).to_be_hidden(timeout=30_000)
+        tab_to(page, "#famous input[value='saliency']")
+        page.keyboard.press("Space")
+        expect(page.locator("#status")).to_contain_text("Saliency on MobileNetV2", timeout=60_000)
+        tab_to(page, "#method input")
+        page.keyboard.type("layer")
+        page.keyboard.press("Enter")
+        expect(page.locator("#status")).to_contain_text("Layer-CAM on MobileNetV2", timeout=60_000)
+        second = page.locator("#bars .class").nth(1).get_attribute("data-label") or ""
+        tab_to(page, f"#bars .class[data-label='{second}']")
+        page.keyboard.press("Enter")
+        expect(page.locator(f"#bars .class[data-label='{second}']")).to_have_attribute("aria-pressed", "true")
+        expect(page.locator("#status")).to_contain_text("Layer-CAM on MobileNetV2", timeout=60_000)
+        tab_to(page, "#viewer .viewer-stage")
+        page.keyboard.press("3")
+        expect(page.locator("#viewer .viewer")).to_have_attribute("data-view", "only")
+        wait_for_proof(page)
+        tab_to(page, "#proof summary")
+        page.keyboard.press("Enter")
+        expect(page.locator("#proof figure").first).to_be_visible()
+        tab_to(page, "#download-json")
+        with page.expect_download() as started:
+            page.keyboard.press("Enter")
+        assert second in Path(started.value.path()).read_text()
+
+
+def test_train_by_keyboard_alone(visit: Callable) -> None:
+    """The practice channels, a training, a cell of the confusion matrix, and Stop."""
+    with visit() as page:
+        wait_for_proof(page)
+        tab_to(page, "[role=tab]")
+        while page.evaluate("document.activeElement.textContent.trim()") != "Train":
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        tab_to(page, "#practice")
+        page.keyboard.press("Enter")
+        expect(page.locator("#class-pictures-0 img").first).to_be_visible(timeout=60_000)
+        tab_to(page, "#train-start")
+        page.keyboard.press("Enter")
+        expect(page.locator("table.confusion")).to_be_visible(timeout=120_000)
+        tab_to(page, "table.confusion button")
+        page.keyboard.press("Enter")
+        expect(page.locator("#cell img").first).to_be_visible(timeout=60_000)
