@@ -13,7 +13,7 @@ from explain.view import View
 
 
 @register(
-    "attention-rollout", title="Attention rollout", family="attention", backward_passes=1,
+    "attention-rollout", title="Attention rollout", family="attention", backward_passes=1, passes_sanity_check=False,
     summary="Follows the attention through all layers of a transformer. The target class has no effect.",
     paper="Abnar & Zuidema 2020, Quantifying Attention Flow in Transformers",
     link="https://arxiv.org/abs/2005.00928",
