@@ -30,7 +30,9 @@ def has_attention(network: keras.Model, tokens: int) -> bool:
     """
     with _read(network) as found:
         network(np.zeros((1, *network.input_shape[1:]), np.float32), training=False)
-    readable = [hasattr(one, "numpy") and one.shape[2:] == (tokens, tokens) for one in found]  # no values: a tf.function
+    readable = [
+        hasattr(one, "numpy") and one.shape[2:] == (tokens, tokens) for one in found
+    ]  # no values: a tf.function
     return bool(readable) and all(readable)
 
 

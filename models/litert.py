@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_DIFFERENCE = 1e-3  # largest accepted difference from Keras, in standard deviations of the output
+# Of the weights, in bytes. The conversion needs twenty times as much memory, and so large a network gains little from it.
+MAX_CONVERTED = 64_000_000
 
 
 class LiteRTGraph:
@@ -116,21 +118,23 @@ class BackwardGraph:
         return np.concatenate(gradients)
 
 
-def convert(network: keras.Model, canvas: tuple[int, int], float16: bool = False) -> bytes:
+def convert(network: keras.Model, canvas: tuple[int, int], float16: bool = False, batch: int | None = None) -> bytes:
     """Convert a Keras network to a `.tflite` file.
 
     Args:
         network: RGB in [0, 255] -> features, logits.
         canvas: The shape (h, w) of its input.
         float16: Whether to store the weights as float16.
+        batch: The number of canvases for which the file is made. With None it is open: a Reshape in the network, as in the
+            heads of many models, would otherwise keep the number.
 
     Returns:
         The bytes of the file.
     """
     import tensorflow as tf
 
-    spec = tf.TensorSpec((1, *canvas, 3), tf.float32)
-    return convert_function(lambda batch: network(batch, training=False), [spec], float16)
+    spec = tf.TensorSpec((batch, *canvas, 3), tf.float32)
+    return convert_function(lambda canvases: network(canvases, training=False), [spec], float16)
 
 
 def convert_function(function: Callable, specs: list[tf.TensorSpec], float16: bool = False) -> bytes:
@@ -180,6 +184,7 @@ def compile_network(network: keras.Model, canvas: tuple[int, int], cache_file: P
     """The fastest engine that gives the same outputs as a Keras network.
 
     This is LiteRT. If LiteRT cannot convert the network or gives other outputs, it is TensorFlow, with a warning in the log.
+    It is TensorFlow too for a network with more than MAX_CONVERTED bytes of weights.
 
     Args:
         network: RGB in [0, 255] -> features, logits.
@@ -189,6 +194,8 @@ def compile_network(network: keras.Model, canvas: tuple[int, int], cache_file: P
     Returns:
         The engine.
     """
+    if 4 * network.count_params() > MAX_CONVERTED:
+        return TensorFlowEngine(network)
     rng = np.random.default_rng(0)
     probes = [rng.uniform(0, 255, (2, *canvas, 3)).astype(np.float32)]
     if network.input_shape[1] is None:  # the conversion must not have fixed the shape of the canvas

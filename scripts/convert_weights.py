@@ -190,7 +190,7 @@ def convert_one(name: str, data: bytes, batch: np.ndarray) -> list[Path]:
     np.savez(WEIGHTS / f"{name}.npz", **rounded)  # type: ignore[arg-type]
 
     network = build_network(architecture, {key: value.astype(np.float32) for key, value in rounded.items()})
-    (WEIGHTS / f"{name}.tflite").write_bytes(convert(network, (224, 224), float16=True))
+    (WEIGHTS / f"{name}.tflite").write_bytes(convert(network, (224, 224), float16=True, batch=1))
 
     with torch.inference_mode():
         truth = reference(architecture, chain, weight, bias, expected, batch)

@@ -139,6 +139,30 @@ def test_falls_back_where_the_converter_fails(network, batch, monkeypatch, caplo
     assert "\n" not in said
 
 
+def test_a_reshape_in_the_network_takes_any_batch(batch):
+    """As in the heads and the channel weights of many models; a file for one canvas would keep its number."""
+    pixels = keras.Input((*CANVAS, 3))
+    features = keras.layers.Conv2D(4, 3, strides=4, activation="relu")(pixels)
+    weights = keras.layers.Reshape((1, 1, 4))(keras.layers.GlobalAveragePooling2D()(features))
+    features = keras.layers.Multiply()([features, keras.layers.Dense(4, activation="sigmoid")(weights)])
+    network = keras.Model(pixels, [features, keras.layers.Dense(2)(keras.layers.Flatten()(features))], name="reshapes")
+    compiled = compile_network(network, CANVAS)
+    assert isinstance(compiled, LiteRTEngine)
+    for count in (5, 1, 3):
+        for found, truth in zip(compiled.forward(batch[:count]), network(batch[:count]), strict=True):
+            assert relative_gap(found, truth) < 1e-5
+
+
+def test_a_large_network_is_not_converted(network, batch, monkeypatch, caplog):
+    """The conversion of VGG16 took 13 GB of memory."""
+    monkeypatch.setattr(litert, "MAX_CONVERTED", 4 * network.count_params() - 1)
+    monkeypatch.setattr(litert, "convert", lambda *_: pytest.fail("it was converted"))
+    compiled = compile_network(network, CANVAS)
+    assert isinstance(compiled, TensorFlowEngine)
+    assert relative_gap(compiled.forward(batch)[1], network(batch)[1]) < 1e-5
+    assert [record for record in caplog.records if record.name == "models.litert"] == []
+
+
 def other(network):
     """The same architecture with other weights."""
     copy = keras.models.clone_model(network)
