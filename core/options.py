@@ -100,6 +100,7 @@ Rivals = Annotated[int, Range(1, 1_000)]
 Channels = Annotated[int, Range(0, 4_096)]
 Seed = Annotated[int, Range(0, MAX_SEED)]
 Share = Annotated[float, Range(0, 1)]
+Fraction = Annotated[float, Range(0.01, 1)]  # of values that are sorted at once: 1 / fraction sorts
 Noise = Annotated[float, Range(0, 10)]
 Sigma = Annotated[float, Range(0, 200)]
 Levels = Annotated[float, Range(-255, 255)]

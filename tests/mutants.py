@@ -208,6 +208,20 @@ MUTANTS = (
         "explain/methods/test_gradients.py::test_blur_ig_of_a_linear_model_is_what_the_blur_took",
     ),
     Mutant(
+        "Guided IG with the gradient at the start of each step (PAIR saliency)",
+        f"{GRADIENT_METHODS}::guided_ig",
+        "X * (G + H)[B] / 2",
+        "X * G[B]",
+        "explain/methods/test_gradients.py::test_guided_ig_sums_exactly_on_every_path_of_a_quadratic_model",
+    ),
+    Mutant(
+        "Guided IG that moves the values with large gradients first",
+        f"{GRADIENT_METHODS}::_advance",
+        "np.where(C, S, np.inf)",
+        "np.where(C, S.max() - S, np.inf)",
+        "explain/methods/test_gradients.py::test_the_path_of_guided_ig_is_that_of_the_paper",
+    ),
+    Mutant(
         "SmoothGrad with noise of an absolute size (Xplique)",
         f"{GRADIENT_METHODS}::_noisy_gradients",
         "np.float32(N * 255)",

@@ -30,7 +30,7 @@ WILD = [  # each ended or filled the process
     ("finite-differences", "grid=100000"), ("finite-differences", "grid=256"), ("finite-differences", "nudge=inf"),
     ("blur-ig", "sigma=1e9"), ("blur-ig", "steps=1e9"), ("extremal", "steps=100000"), ("extremal", "cells=100000"),
     ("layer-cam", f"layers={'a,' * 2000}a"), ("layer-cam", "layers=" + "x" * 4000), ("score-cam", "channels=99999999"),
-    ("consensus", "methods=" + ",".join(["rise"] * 5000)), ("consensus", "methods=" + "x" * 4000),
+    ("guided-ig", "fraction=0"), ("consensus", "methods=" + ",".join(["rise"] * 5000)), ("consensus", "methods=" + "x" * 4000),
 ]  # fmt: skip
 
 
