@@ -215,6 +215,13 @@ MUTANTS = (
         "explain/methods/test_gradients.py::test_guided_ig_sums_exactly_on_every_path_of_a_quadratic_model",
     ),
     Mutant(
+        "XRAI that counts the pixels of earlier regions again",
+        "explain/methods/regions.py::rank_regions",
+        "P[~A[P]]",
+        "P",
+        "explain/methods/test_regions.py::test_a_region_counts_only_with_the_pixels_that_it_adds",
+    ),
+    Mutant(
         "Guided IG that moves the values with large gradients first",
         f"{GRADIENT_METHODS}::_advance",
         "np.where(C, S, np.inf)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explain.methods import cam, gradients, perturbation, extremal, consensus  # isort: skip
+from explain.methods import cam, gradients, regions, perturbation, extremal, consensus  # isort: skip
 from explain.registry import METHODS, find_method
 
-__all__ = ["METHODS", "cam", "consensus", "extremal", "find_method", "gradients", "perturbation"]
+__all__ = ["METHODS", "cam", "consensus", "extremal", "find_method", "gradients", "perturbation", "regions"]

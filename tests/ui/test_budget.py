@@ -60,6 +60,8 @@ def test_passes_follow_the_options() -> None:
     rise, occlusion = METHODS["rise"], METHODS["occlusion"]
     assert estimate_passes(rise, {**rise.options, "samples": 3000}) == pytest.approx(3 * 1001)
     assert estimate_passes(occlusion, {**occlusion.options, "stride": 4}) == pytest.approx(16 * 200)
+    xrai = METHODS["xrai"]  # two baselines
+    assert estimate_passes(xrai, {**xrai.options, "baseline": "black"}) == pytest.approx(67 / 2)
     with pytest.raises(UserError, match="passes"):
         check_passes("rise", {**rise.options, "samples": 5000}, 448)
 
