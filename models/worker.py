@@ -70,6 +70,9 @@ def answer(classifier: Classifier, task: str, arrays: list[np.ndarray]) -> list[
         return [classifier.gradient(*arrays)]
     if task == "guided":
         return [classifier.guided_gradient(*arrays)]
+    if task == "full":
+        total, maps = classifier.full_gradient(*arrays)
+        return [np.array([total], np.float32), *maps]
     if task == "head":
         return [classifier.head.logits(*arrays)]
     if task == "head gradient":

@@ -215,6 +215,13 @@ MUTANTS = (
         "explain/methods/test_gradients.py::test_guided_ig_sums_exactly_on_every_path_of_a_quadratic_model",
     ),
     Mutant(
+        "FullGrad without absolute values",
+        f"{GRADIENTS}::FullGradient.__init__",
+        "tf.abs(T[0])",
+        "T[0]",
+        "explain/methods/test_full_grad.py::test_a_network_by_hand",
+    ),
+    Mutant(
         "XRAI that counts the pixels of earlier regions again",
         "explain/methods/regions.py::rank_regions",
         "P[~A[P]]",

@@ -222,6 +222,23 @@ def guided_ig(
 
 
 @register(
+    "full-grad", title="FullGrad", family="gradient", backward_passes=1, percentile=99.0, requires=("gradient", "guided"),
+    summary="Gradient x input, and the same for the bias of each layer. Without absolute values, all terms sum to the score.",
+    paper="Srinivas & Fleuret 2019, Full-Gradient Representation for Neural Network Visualization",
+    link="https://arxiv.org/abs/1905.00780",
+)  # fmt: skip
+def full_grad(view: View, objective: np.ndarray) -> Step:
+    """The absolute terms of the pixels and of the biases of all layers (Srinivas & Fleuret 2019). (h, w), not negative.
+
+    The terms sum to the score, for every network; the notes give both numbers. For the map, the absolute terms of a layer are
+    divided by the largest of them, summed over the channels, and resized to the canvas.
+    """
+    total, maps = view.full_gradient(objective)
+    raw = np.sum([resample(each, view.geometry.canvas) for each in maps], axis=0)
+    return Step(raw, notes=(f"The terms sum to {total:.3f}; the score is {float(view.logits @ objective):.3f}.",))
+
+
+@register(
     "finite-differences", title="Finite differences", family="gradient", forward_passes=197, requires=(),
     summary="Makes one region after another slightly lighter and measures how the score changes. A coarse gradient.",
     paper="Simonyan et al. 2014, the gradient of Deep Inside Convolutional Networks as a difference quotient",

@@ -893,7 +893,7 @@ SHORT = {
     "bay-lime": {"samples": 16}, "guided-ig": {"steps": 4}, "xrai": {"steps": 4},
     "kernel-shap": {"samples": 32}, "hsic": {"samples": 32}, "finite-differences": {"grid": 4}, "smoothgrad": {"samples": 2},
     "vargrad": {"samples": 2}, "integrated-gradients": {"steps": 4}, "blur-ig": {"steps": 4}, "extremal": {"steps": 3},
-    "saliency": {}, "gradient-x-input": {}, "guided-backprop": {},
+    "saliency": {}, "gradient-x-input": {}, "guided-backprop": {}, "full-grad": {},
     "consensus": {"methods": "grad-cam,saliency,guided-backprop"},
 }  # fmt: skip
 
