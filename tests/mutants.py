@@ -380,7 +380,7 @@ MUTANTS = (
     Mutant(
         "maps scaled before they are resized (pytorch-grad-cam)",
         "explain/api.py::_ExplainRun.make_explanation",
-        "F = G.restore(S.raw)\n_scale(F, P)",
+        "R = G.restore(S.raw)\nF = rank(R, O)\n_scale(F, P)",
         "np.maximum(F, 0) / (S.raw.max() or 1), ()",  # resizing is linear
         "explain/test_api.py::test_scaling_comes_after_resizing",
     ),

@@ -36,7 +36,7 @@ def saliency(view: View, objective: np.ndarray) -> np.ndarray:
 
 
 @register(
-    "gradient-x-input", title="Gradient x input", family="gradient", backward_passes=1, percentile=99.0,
+    "gradient-x-input", title="Gradient x input", family="gradient", backward_passes=1, percentile=99.0, sign="absolute",
     summary="The gradient times the pixel value: a first-order contribution. 0 for black pixels. Both signs, noisy.",
     paper="Shrikumar et al. 2016, Not Just a Black Box: Learning Important Features Through Propagating Activation Differences",
     link="https://arxiv.org/abs/1605.01713",
@@ -100,7 +100,7 @@ def vargrad(
 
 @register(
     "integrated-gradients", title="Integrated Gradients", family="gradient",
-    forward_passes=2, backward_passes=32, percentile=99.0,
+    forward_passes=2, backward_passes=32, percentile=99.0, sign="absolute",
     summary="The mean gradient on a path from baseline to picture, times the difference. Sums to the score difference.",
     paper="Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks",
     link="https://arxiv.org/abs/1703.01365",
@@ -143,7 +143,8 @@ def integrated_gradients(
 
 
 @register(
-    "blur-ig", title="Blur Integrated Gradients", family="gradient", forward_passes=2, backward_passes=32, percentile=99.0,
+    "blur-ig", title="Blur Integrated Gradients", family="gradient",
+    forward_passes=2, backward_passes=32, percentile=99.0, sign="positive",
     follow={"sigma": lambda view, _: _first_blur(follow_side(view))},
     summary="Integrated gradients on a path from the blurred to the sharp picture. Needs no baseline colour.",
     paper="Xu et al. 2020, Attribution in Scale and Space",
@@ -180,7 +181,8 @@ def blur_ig(view: View, objective: np.ndarray, *, steps: Steps = 32, sigma: Sigm
 
 
 @register(
-    "guided-ig", title="Guided Integrated Gradients", family="gradient", forward_passes=2, backward_passes=65, percentile=99.0,
+    "guided-ig", title="Guided Integrated Gradients", family="gradient",
+    forward_passes=2, backward_passes=65, percentile=99.0, sign="absolute",
     summary="Integrated gradients on a path that first changes the values with small gradients. Less noise.",
     paper="Kapishnikov et al. 2021, Guided Integrated Gradients: an Adaptive Path Method for Removing Noise",
     link="https://arxiv.org/abs/2106.09788",

@@ -94,7 +94,7 @@ def test_the_map_shows_the_outline_of_the_square_and_keeps_the_sum() -> None:
     assert (last.raw[20:44, 12:36] == last.raw.max()).all()
     assert last.raw.max() > 0
     assert np.abs(last.raw[~square]).max() < 0.01 * last.raw.max()
-    gradients = explain(pixels, detector(), "integrated-gradients", "red", baseline="black,white")
+    gradients = explain(pixels, detector(), "integrated-gradients", "red", baseline="black,white", sign="positive")
     assert last.raw.sum() == pytest.approx(gradients.raw.sum(), rel=1e-4)
     assert last.notes == gradients.notes
     assert (last.forward_passes, last.backward_passes) == (3, 64)
