@@ -45,7 +45,7 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> UnknownNameError
         choices: The names that exist.
 
     Returns:
-        An error with the most similar names. Without a similar name it lists all, if there are at most 40.
+        An error with the most similar names. Without a similar name it lists all, if there are at most 50.
 
     >>> print(unknown("method", "gradcam", ["grad-cam", "saliency"]))
     There is no method 'gradcam'; did you mean 'grad-cam'?
@@ -59,6 +59,6 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> UnknownNameError
     near = [repr(folded[key]) for key in dict.fromkeys(keys)][:3]
     if near:
         return UnknownNameError(f"There is no {kind} '{name}'; did you mean {' or '.join(near)}?")
-    if len(choices) <= 40:
+    if len(choices) <= 50:
         return UnknownNameError(f"There is no {kind} '{name}'; choose one of: {', '.join(choices) or 'none'}.")
     return UnknownNameError(f"There is no {kind} '{name}' among the {len(choices)} choices; check its spelling.")

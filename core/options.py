@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from core.errors import UserError
+from core.errors import UserError, unknown
 
 MAX_SEED = 2**32 - 1
 MAX_MASK_VALUES = 10_000_000  # of a table of masks: 40 MB as float32, and several times as much for a moment
@@ -57,10 +57,28 @@ class Names:
             raise UserError(f"{method} needs {option} of at most {self.most} names; got {value.count(',') + 1}.")
 
 
-def bounds_of(annotation: Any, default: Any) -> Range | Names:
+@dataclass(frozen=True)
+class Choice:
+    """One of a few names."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.names[:-1])} or {self.names[-1]}"
+
+    def check(self, method: str, option: str, value: Any) -> None:  # noqa: ARG002
+        """Raise UnknownNameError for another name."""
+        if value not in self.names:
+            raise unknown(option, _short(value), self.names)
+
+
+Bounds = Range | Names | Choice
+
+
+def bounds_of(annotation: Any, default: Any) -> Bounds:
     """The bounds in an annotation; for an option without them wide ones that follow from the kind of its default."""
     for bounds in getattr(annotation, "__metadata__", ()):
-        if isinstance(bounds, (Range, Names)):
+        if isinstance(bounds, Bounds):
             return bounds
     return Names() if isinstance(default, str) else Range(-1_000_000, 1_000_000)
 
@@ -100,11 +118,13 @@ Rivals = Annotated[int, Range(1, 1_000)]
 Channels = Annotated[int, Range(0, 4_096)]
 Seed = Annotated[int, Range(0, MAX_SEED)]
 Share = Annotated[float, Range(0, 1)]
+Fraction = Annotated[float, Range(0.01, 1)]  # of values that are sorted at once: 1 / fraction sorts
 Noise = Annotated[float, Range(0, 10)]
 Sigma = Annotated[float, Range(0, 200)]
 Levels = Annotated[float, Range(-255, 255)]
 Penalty = Annotated[float, Range(0, 1e6)]
 Name = Annotated[str, Names()]
+Sign = Annotated[str, Choice(("positive", "absolute", "signed"))]
 NameList = Annotated[str, Names(most=8)]
 
 

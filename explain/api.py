@@ -15,13 +15,14 @@ from core.iterate import last_of
 from explain.methods import METHODS, find_method
 from explain.quality import choose_quality
 from explain.registry import Step, default_method
-from explain.result import Explanation
+from explain.result import Explanation, rank
 from explain.view import View
 from models import capabilities
 from models.classifier import Classifier, Prediction
 from models.geometry import resample
 
 SMOOTH = ("flip", "multiscale")
+ABSOLUTE_NOTE = ("The heatmap shows absolute values, so it also marks what lowers the score.",)
 COARSE = 3  # a map with this many rows or columns, or fewer, is called coarse
 KNEE = 0.9  # the heat of the percentile of a method, see Method; higher values keep their order between it and 1
 SCALES = (1.25, 1.5)  # sides of the larger canvases of "multiscale", as multiples of the first canvas' side
@@ -146,6 +147,8 @@ class _ExplainRun:
         self.options = self.method.check(dict(options))
         target = None if settings.target is None else classifier.index(settings.target)
         self.against = None if settings.against is None else classifier.index(settings.against)
+        if self.against is not None and "sign" in self.options:
+            self.options["sign"] = "signed"
         if settings.smooth and settings.smooth not in SMOOTH:
             raise unknown("smoothing", settings.smooth, SMOOTH)
         if settings.smooth and self.method.gives_series:
@@ -195,12 +198,16 @@ class _ExplainRun:
         if not np.isfinite(step.raw).all():
             raise ArithmeticError(f"{self.method.name} gave a map with values that are not finite")
         classifier, geometry, logits = self.view.classifier, self.view.geometry, self.view.logits
-        full = geometry.restore(step.raw)
+        restored = geometry.restore(step.raw)
+        signed = None
+        if self.against is not None or self.options.get("sign") == "signed":
+            signed = _scale_signed(restored, self.method.percentile)
+        full = rank(restored, self.options)
+        about_sign = ABSOLUTE_NOTE if self.options.get("sign") == "absolute" else ()
         row, column = np.unravel_index(int(full.argmax()), full.shape)
-        signed, against = None, None
+        against = None
         probabilities = classifier.probabilities(logits)
         if self.against is not None:
-            signed = _scale_signed(full, self.method.percentile)
             against = Prediction(self.against, classifier.labels[self.against], float(probabilities[self.against]))
         heatmap, notes = _scale(full, self.method.percentile)
         return Explanation(
@@ -226,7 +233,7 @@ class _ExplainRun:
                 **geometry.to_dict(),
                 **classifier.input_facts(),
             },
-            notes=self.picture.notes + geometry.notes + self._coarse(step.raw) + notes + step.notes,
+            notes=self.picture.notes + geometry.notes + self._coarse(step.raw) + about_sign + notes + step.notes,
             against=against,
             signed=signed,
         )

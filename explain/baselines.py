@@ -31,6 +31,7 @@ BASELINES: dict[str, Callable[[View], np.ndarray]] = {
     "mean": _mean,  # the mean colour of this picture
     "black": _constant((0, 0, 0)),
     "grey": _constant(FILL),  # the mean colour of ImageNet
+    "white": _constant((255, 255, 255)),
     "blur": _blur,  # this picture, blurred strongly
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from core.errors import UnknownNameError, UserError, unknown
 from core.iterate import last_of
-from core.options import Names, Range, bounds_of, is_default, mark_default
+from core.options import Bounds, Sign, bounds_of, is_default, mark_default
 from core.registry import Registry
 from explain.result import describe_passes
 from explain.view import View
@@ -55,7 +55,9 @@ class Method:
     weights, by the parameter-randomisation test (Adebayo et al. 2018, https://arxiv.org/abs/1810.03292). `percentile`: what
     has nine tenths of the full heat; below 100 for maps of single pixels, because a few extreme pixels would hide the rest.
     `follow`: the values of options that follow the size of the picture on its canvas, unless the user chose one.
-    `requires`: the capabilities that it needs, if not those of its family.
+    `requires`: the capabilities that it needs, if not those of its family. `sign`: the default of the option `sign`, if single
+    pixels have both signs. It chooses what the heatmap shows: the "positive" or all "absolute" values; with "signed" the
+    explanation also has the map with both signs, as always for the contrast of two classes.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Method:
     percentile: float = 100.0
     follow: Mapping[str, Callable[[View, dict[str, Any]], float]] = field(default_factory=dict)
     requires: tuple[capabilities.Capability, ...] | None = None
+    sign: Literal["", "positive", "absolute"] = ""
 
     @property
     def cost(self) -> str:
@@ -84,16 +87,17 @@ class Method:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options and their defaults: the keyword-only arguments of `function`, and `layer` where it uses features."""
+        """Its options and their defaults: the keyword-only arguments of `function`, and `sign` or `layer` where they apply."""
         parameters = inspect.signature(self.function).parameters.values()
         layer = {"layer": ""} if "features" in self.needs and self.family != "combination" else {}
-        options = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY} | layer
+        sign = {"sign": self.sign} if self.sign else {}
+        options = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY} | sign | layer
         return {name: mark_default(value) if name in self.follow else value for name, value in options.items()}
 
     @property
-    def bounds(self) -> dict[str, Range | Names]:
+    def bounds(self) -> dict[str, Bounds]:
         """Which values each option may have: the annotations of the arguments."""
-        hints = get_type_hints(self.function, include_extras=True)
+        hints = get_type_hints(self.function, include_extras=True) | {"sign": Sign}
         return {name: bounds_of(hints.get(name), default) for name, default in self.options.items()}
 
     @property
@@ -114,7 +118,8 @@ class Method:
         """Its single map, or an iterator of maps, each from more passes than the one before."""
         options = self.complete(view, options)
         view.use_layer(options.get("layer", ""), objective)
-        maps = self.function(view, objective, **{name: value for name, value in options.items() if name != "layer"})
+        own = {name: value for name, value in options.items() if name not in ("layer", "sign")}
+        maps = self.function(view, objective, **own)
         return Step(maps) if isinstance(maps, np.ndarray) else maps
 
     def compute_last(self, view: View, objective: np.ndarray, options: dict[str, Any]) -> Step:

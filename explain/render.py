@@ -74,7 +74,7 @@ def overlay_signed(pixels: np.ndarray, signed: np.ndarray, opacity: float = 0.9)
 def draw(
     pixels: np.ndarray, explanation: Explanation, colormap: str = COLORMAPS[0], opacity: float = 0.6
 ) -> np.ndarray:
-    """The overlay of an explanation, signed if it contrasts two classes; arguments as for `overlay`."""
+    """The overlay of an explanation, with both signs if it has them; arguments as for `overlay`."""
     if explanation.signed is None:
         return overlay(pixels, explanation.heatmap, colormap, opacity)
     return overlay_signed(pixels, explanation.signed, opacity)
@@ -107,9 +107,9 @@ def legend(explanation: Explanation, width: int, colormap: str = COLORMAPS[0]) -
             line = line[:-2] + "…" if len(line) > 2 else ""
         pen.text((margin, size * (0.5 + 1.25 * row)), line, _INK, font)
     left, top = width - bar - margin, round(size * 0.6)
-    if explanation.against:
+    if explanation.signed is not None:
         ramp = overlay_signed(np.full((size, bar, 3), _PAPER, np.uint8), np.tile(np.linspace(-1, 1, bar), (size, 1)))
-        ends = "for the other", "for this class"
+        ends = "for the other" if explanation.against else "against this class", "for this class"
     else:
         ramp = colours(np.broadcast_to(np.linspace(0, 1, bar), (size, bar)), colormap)
         ends = "none", "most evidence"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,14 @@ from models.geometry import Geometry
 class Explanation:
     """The result of one method for one picture and one target class.
 
-    `heatmap`: float32 (H, W) in [0, 1] in the picture's own pixels, the positive part of `raw` in the same order. `raw`: the
-    signed map on the method's own grid over the canvas, in units of the logit. `peak`: the row and the column of the pixel
-    of the picture with the highest value. `class_index`, `label`, `probability`: the class explained.
+    `heatmap`: float32 (H, W) in [0, 1] in the picture's own pixels, the positive part of `ranking` in the same order. `raw`:
+    the signed map on the method's own grid over the canvas, in units of the logit. `peak`: the row and the column of the pixel
+    of the picture with the highest value of `ranking`. `class_index`, `label`, `probability`: the class explained.
     `top`: the most probable classes. `padding_share`: the share of positive heat on padding, which the heatmap leaves out.
     `progress`: in [0, 1], 1 when finished. `error`: the estimated relative error of a sampled map, else None. `parameters`:
     options, canvas and box. `notes`: sentences that the reader should know. `against`: the class that the target is
-    contrasted with, if any; `signed` is then the map with both signs, float32 (H, W) in [-1, 1], negative where it supports
-    `against`.
+    contrasted with, if any. `signed`: then, or with the option sign="signed", the map with both signs, float32 (H, W) in
+    [-1, 1], negative where it supports `against`, or lowers the score.
     """
 
     heatmap: np.ndarray
@@ -56,6 +57,11 @@ class Explanation:
         """Where the picture lies on the canvas of `raw`: `geometry.restore(raw)` is the map in the picture's own pixels."""
         facts = self.parameters
         return Geometry(facts["size"], facts["canvas"], facts["box"], facts.get("crop"))
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """The map (H, W) that is scaled to the heatmap: `raw` in the picture's own pixels, or its absolute values."""
+        return rank(self.geometry.restore(self.raw), self.parameters)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything except the maps, ready for JSON."""
@@ -97,6 +103,11 @@ class Explanation:
             raise UserError(f"'{path.name}' must end with .png, .npy, .npz or .json.")
         write_atomically(path, content)
         return path
+
+
+def rank(full: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
+    """A signed map (H, W), or its absolute values with the option sign="absolute"."""
+    return np.abs(full, out=full) if parameters.get("sign") == "absolute" else full
 
 
 _ROWS = ("upper", "middle", "lower")

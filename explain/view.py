@@ -82,6 +82,11 @@ class View:
         self.backward_passes += 1
         return self.classifier.attention(self.canvas, objective)
 
+    def full_gradient(self, objective: np.ndarray) -> tuple[float, list[np.ndarray]]:
+        """The score as the sum of the terms of pixels and biases, and their maps, see `models.gradients.FullGradient`."""
+        self.backward_passes += 1
+        return self.classifier.full_gradient(self.canvas[None], objective)
+
     def layer(self, name: str, objective: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The activation (lh, lw, C) of an earlier layer, and d(objective . logits) / d(activation)."""
         activation, gradient = self.classifier.layer_gradient(name, self.canvas[None], objective)

@@ -207,6 +207,14 @@ class Classifier:
         guided = self.cached("guided", gradients.GuidedGradient)
         return guided(np.ascontiguousarray(batch, np.float32), objective.astype(np.float32))
 
+    def full_gradient(self, batch: np.ndarray, objective: np.ndarray) -> tuple[float, list[np.ndarray]]:
+        """The score of one canvas (1, h, w, 3) as the sum of terms of pixels and biases, and the maps of these terms.
+
+        See `models.gradients.FullGradient`. Imports TensorFlow.
+        """
+        full = self.cached("full", gradients.FullGradient)
+        return full(np.ascontiguousarray(batch, np.float32), objective.astype(np.float32))
+
     def layer_gradient(self, layer: str, batch: np.ndarray, objective: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The activation of one layer, and the gradient of the objective with respect to it. Imports TensorFlow.
 

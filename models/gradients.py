@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RELUS = ("Relu", "Relu6")  # operations of TensorFlow
 BATCH = 4  # fastest per picture on two cores; larger batches do not fit into the processor's cache
+ROUNDING, TINY = 1e-6, 1e-30  # relative error of a bias; in place of a division by zero
 BYTES_PER_PIXEL = 2048  # memory per canvas pixel: nearly three times as much as measured for the embedded networks
 
 
@@ -102,6 +103,60 @@ def _guided_relu() -> str:
         return tf.where(operation.inputs[0] > 0, tf.nn.relu(upstream), tf.zeros_like(upstream))
 
     return "ThumbscopeGuidedRelu"
+
+
+class FullGradient:
+    """The score as a sum: pixels times their gradient, and a term for each bias (Srinivas & Fleuret 2019).
+
+    https://arxiv.org/abs/1905.00780. A layer f with input a has the bias b = f(a) - J a, where J is its Jacobian: the bias of a
+    convolution, 6 for a ReLU6 at its cap, 0 for a ReLU. By the chain rule the score is exactly
+    x . d score / d x + the sum over the layers of b . d score / d f(a).
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        import tensorflow as tf
+
+        @tf.function(input_signature=signature(network))
+        def compute(batch: tf.Tensor, objective: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            outputs: list[tf.Tensor] = []
+            biases: list[tf.Tensor] = []
+
+            def call(operation: Any, *arguments: Any, **options: Any) -> Any:
+                if getattr(operation, "_call_has_training_arg", False):
+                    options["training"] = False
+                tensors = [each for each in tf.nest.flatten((arguments, options)) if tf.is_tensor(each)]
+                inputs = [each for each in tensors if each.dtype.is_floating]
+                with tf.autodiff.ForwardAccumulator(inputs, inputs) as accumulator:
+                    results = operation(*arguments, **options)
+                for output in tf.nest.flatten(results):
+                    bias = output - accumulator.jvp(output, tf.UnconnectedGradients.ZERO)
+                    rounding = ROUNDING * tf.reduce_max(tf.abs(output))
+                    outputs.append(output)
+                    biases.append(tf.where(tf.abs(bias) > rounding, bias, 0))
+                return results
+
+            with tf.GradientTape() as tape:
+                tape.watch(batch)
+                logits = network._run_through_graph(batch, call_fn=call)[1]
+                score = tf.linalg.matvec(logits, objective)
+            gradients = tape.gradient(score, [batch, *outputs])
+            pairs = zip(gradients, [batch, *biases], strict=True)
+            terms = [gradient * value for gradient, value in pairs if gradient is not None]
+            total = tf.add_n([tf.reduce_sum(term) for term in terms])
+            sizes = [tf.abs(term[0]) for term in terms if len(term.shape) == 4]
+            return total, [tf.reduce_sum(size, -1) / tf.maximum(tf.reduce_max(size), TINY) for size in sizes]
+
+        self._compute = compute
+
+    def __call__(self, batch: np.ndarray, objective: np.ndarray) -> tuple[float, list[np.ndarray]]:
+        """The sum of all terms, and a map (lh, lw) of the pixels and of each layer with a spatial output, not negative.
+
+        A map is the sum over the channels of the absolute terms, divided by the largest of them; 0 for a layer without bias.
+        `batch`: one canvas (1, h, w, 3) in [0, 255].
+        """
+        check_stop()
+        total, maps = self._compute(batch, objective)
+        return float(total), [each.numpy() for each in maps]
 
 
 class LayerGradient:

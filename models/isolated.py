@@ -153,6 +153,11 @@ class Process:
         """See `Classifier.guided_gradient`."""
         return self.ask({"do": "guided"}, [batch, objective])[1][0]
 
+    def full_gradient(self, batch: np.ndarray, objective: np.ndarray) -> tuple[float, list[np.ndarray]]:
+        """See `Classifier.full_gradient`."""
+        total, *maps = self.ask({"do": "full"}, [batch, objective])[1]
+        return float(total[0]), maps
+
 
 class _IsolatedHead:
     """The head of a model in another process; see `models.head.NetworkHead`."""
@@ -184,6 +189,10 @@ class IsolatedClassifier(Classifier):
         """See `Classifier.attention`."""
         attention, effect, is_used = self.process.ask({"do": "attention"}, [canvas, objective])[1]
         return attention, effect, is_used
+
+    def full_gradient(self, batch: np.ndarray, objective: np.ndarray) -> tuple[float, list[np.ndarray]]:
+        """See `Classifier.full_gradient`."""
+        return self.process.full_gradient(np.ascontiguousarray(batch, np.float32), objective.astype(np.float32))
 
 
 def open_isolated(

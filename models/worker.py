@@ -72,6 +72,9 @@ def answer(classifier: Classifier, task: str, arrays: list[np.ndarray]) -> list[
         return [classifier.guided_gradient(*arrays)]
     if task == "attention":
         return list(classifier.attention(*arrays))
+    if task == "full":
+        total, maps = classifier.full_gradient(*arrays)
+        return [np.array([total], np.float32), *maps]
     if task == "head":
         return [classifier.head.logits(*arrays)]
     if task == "head gradient":

@@ -209,6 +209,34 @@ MUTANTS = (
         "explain/methods/test_gradients.py::test_blur_ig_of_a_linear_model_is_what_the_blur_took",
     ),
     Mutant(
+        "Guided IG with the gradient at the start of each step (PAIR saliency)",
+        f"{GRADIENT_METHODS}::guided_ig",
+        "X * (G + H)[B] / 2",
+        "X * G[B]",
+        "explain/methods/test_gradients.py::test_guided_ig_sums_exactly_on_every_path_of_a_quadratic_model",
+    ),
+    Mutant(
+        "FullGrad without absolute values",
+        f"{GRADIENTS}::FullGradient.__init__",
+        "tf.abs(T[0])",
+        "T[0]",
+        "explain/methods/test_full_grad.py::test_a_network_by_hand",
+    ),
+    Mutant(
+        "XRAI that counts the pixels of earlier regions again",
+        "explain/methods/regions.py::rank_regions",
+        "P[~A[P]]",
+        "P",
+        "explain/methods/test_regions.py::test_a_region_counts_only_with_the_pixels_that_it_adds",
+    ),
+    Mutant(
+        "Guided IG that moves the values with large gradients first",
+        f"{GRADIENT_METHODS}::_advance",
+        "np.where(C, S, np.inf)",
+        "np.where(C, S.max() - S, np.inf)",
+        "explain/methods/test_gradients.py::test_the_path_of_guided_ig_is_that_of_the_paper",
+    ),
+    Mutant(
         "SmoothGrad with noise of an absolute size (Xplique)",
         f"{GRADIENT_METHODS}::_noisy_gradients",
         "np.float32(N * 255)",
@@ -388,7 +416,7 @@ MUTANTS = (
     Mutant(
         "maps scaled before they are resized (pytorch-grad-cam)",
         "explain/api.py::_ExplainRun.make_explanation",
-        "F = G.restore(S.raw)\n_scale(F, P)",
+        "R = G.restore(S.raw)\nF = rank(R, O)\n_scale(F, P)",
         "np.maximum(F, 0) / (S.raw.max() or 1), ()",  # resizing is linear
         "explain/test_api.py::test_scaling_comes_after_resizing",
     ),

@@ -198,10 +198,10 @@ def _lines(*folders: str) -> int:
 
 def test_rooms_stay_small() -> None:
     """What a newcomer has to read: the package that explains, and the longest file."""
-    # 3000 and 2000, and what came later: the quick check of a map, finer-cam, bay-lime and the qualities that use them, and
-    # the methods by attention.
-    assert _lines("explain") <= 3605
-    assert _lines("explain/methods", "explain/metrics") <= 2315
+    # 3000 and 2000, and what came later: the quick check of a map; finer-cam, bay-lime and the qualities that use them;
+    # guided-ig, xrai, full-grad and the option sign; the methods by attention.
+    assert _lines("explain") <= 3840
+    assert _lines("explain/methods", "explain/metrics") <= 2525
     assert [str(path) for path in PRODUCT if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []
 
 

@@ -39,7 +39,7 @@ def estimate_passes(method: Method, options: Mapping[str, Any]) -> float:
         elif name == "cells" and method.name == "sobol":
             passes *= (value / default) ** 2
         elif name == "baseline":
-            passes *= 1 + value.count(",")
+            passes *= (1 + value.count(",")) / (1 + default.count(","))
     return passes
 
 

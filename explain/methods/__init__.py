@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from explain.methods import cam, gradients, attention, perturbation, extremal, consensus  # isort: skip
+from explain.methods import cam, gradients, regions, attention, perturbation, extremal, consensus  # isort: skip
 from explain.registry import METHODS, find_method
 
-__all__ = ["METHODS", "attention", "cam", "consensus", "extremal", "find_method", "gradients", "perturbation"]
+__all__ = [
+    "METHODS",
+    "attention",
+    "cam",
+    "consensus",
+    "extremal",
+    "find_method",
+    "gradients",
+    "perturbation",
+    "regions",
+]

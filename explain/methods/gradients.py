@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from core.errors import UserError
-from core.options import Levels, NameList, Noise, Pairs, Regions, Samples, Seed, Sigma, Steps
+from core.options import Fraction, Levels, Name, NameList, Noise, Pairs, Regions, Samples, Seed, Share, Sigma, Steps
 from explain.baselines import make_baseline
 from explain.methods.cam import grad_cam
 from explain.methods.masks import follow_side, pad_to_canvas, picture_box
@@ -36,7 +36,7 @@ def saliency(view: View, objective: np.ndarray) -> np.ndarray:
 
 
 @register(
-    "gradient-x-input", title="Gradient x input", family="gradient", backward_passes=1, percentile=99.0,
+    "gradient-x-input", title="Gradient x input", family="gradient", backward_passes=1, percentile=99.0, sign="absolute",
     summary="The gradient times the pixel value: a first-order contribution. 0 for black pixels. Both signs, noisy.",
     paper="Shrikumar et al. 2016, Not Just a Black Box: Learning Important Features Through Propagating Activation Differences",
     link="https://arxiv.org/abs/1605.01713",
@@ -100,7 +100,7 @@ def vargrad(
 
 @register(
     "integrated-gradients", title="Integrated Gradients", family="gradient",
-    forward_passes=2, backward_passes=32, percentile=99.0,
+    forward_passes=2, backward_passes=32, percentile=99.0, sign="absolute",
     summary="The mean gradient on a path from baseline to picture, times the difference. Sums to the score difference.",
     paper="Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks",
     link="https://arxiv.org/abs/1703.01365",
@@ -143,7 +143,8 @@ def integrated_gradients(
 
 
 @register(
-    "blur-ig", title="Blur Integrated Gradients", family="gradient", forward_passes=2, backward_passes=32, percentile=99.0,
+    "blur-ig", title="Blur Integrated Gradients", family="gradient",
+    forward_passes=2, backward_passes=32, percentile=99.0, sign="positive",
     follow={"sigma": lambda view, _: _first_blur(follow_side(view))},
     summary="Integrated gradients on a path from the blurred to the sharp picture. Needs no baseline colour.",
     paper="Xu et al. 2020, Attribution in Scale and Space",
@@ -177,6 +178,66 @@ def blur_ig(view: View, objective: np.ndarray, *, steps: Steps = 32, sigma: Sigm
             yield Step(raw.copy(), done / steps)
     score_change = float(view.logits @ objective) - float(view.scores(blurred[None], objective)[0])
     yield Step(raw, notes=_completeness_note(raw, score_change))
+
+
+@register(
+    "guided-ig", title="Guided Integrated Gradients", family="gradient",
+    forward_passes=2, backward_passes=65, percentile=99.0, sign="absolute",
+    summary="Integrated gradients on a path that first changes the values with small gradients. Less noise.",
+    paper="Kapishnikov et al. 2021, Guided Integrated Gradients: an Adaptive Path Method for Removing Noise",
+    link="https://arxiv.org/abs/2106.09788",
+)  # fmt: skip
+def guided_ig(
+    view: View, objective: np.ndarray, *, steps: Steps = 64, fraction: Fraction = 0.25, distance: Share = 0.02,
+    baseline: Name = "black",
+) -> Iterator[Step]:  # fmt: skip
+    """Integrated gradients on a path that the gradients choose, near the straight line (Kapishnikov et al. 2021, section 3).
+
+    Each step changes the values with the smallest |d y / d x| first. Signed, (h, w). The map sums to y(x) - y(x'), except for
+    the completeness gap in the notes. The points of the path are those of the authors' code. They multiply each step by the
+    gradient at its start; the mean of the gradients at both ends gives a smaller gap, and an exact sum if y is quadratic.
+
+    Args:
+        steps: Number of steps of the path, at least 1. All have the same length, as a sum of absolute differences.
+        fraction: The share of all values that a step changes at once, before it turns to those with larger gradients.
+        distance: How far a value may be from the straight line, as a share of its way. 0 gives integrated gradients.
+        baseline: x', where the path begins, see explain.baselines.
+    """
+    box = picture_box(view)
+    point = _replace_picture(view, make_baseline(view, baseline)).astype(np.float64)
+    start_canvas = point.astype(np.float32)
+    way = (view.canvas - point)[box]
+    done = np.where(way == 0, 1.0, 0.0)  # the share of its way that each value has made
+    start, raw = point[box].copy(), np.zeros(view.canvas.shape[:2])
+    gradient = view.gradient(start_canvas[None], objective)[0]
+    for step in range(1, steps + 1):
+        before = done
+        done = _advance(done, np.abs(way), np.abs(gradient[box]), step / steps, fraction, distance)
+        point[box] = start + done * way
+        next_gradient = view.gradient(point[None].astype(np.float32), objective)[0]
+        raw[box] += ((done - before) * way * (gradient + next_gradient)[box] / 2).sum(-1)
+        gradient = next_gradient
+        if step % GRADIENT_BATCH == 0 and step < steps:
+            yield Step(raw.copy(), step / steps)
+    score_change = float(view.logits @ objective) - float(view.scores(start_canvas[None], objective)[0])
+    yield Step(raw, notes=_completeness_note(raw, score_change))
+
+
+@register(
+    "full-grad", title="FullGrad", family="gradient", backward_passes=1, percentile=99.0, requires=("gradient", "guided"),
+    summary="Gradient x input, and the same for the bias of each layer. Without absolute values, all terms sum to the score.",
+    paper="Srinivas & Fleuret 2019, Full-Gradient Representation for Neural Network Visualization",
+    link="https://arxiv.org/abs/1905.00780",
+)  # fmt: skip
+def full_grad(view: View, objective: np.ndarray) -> Step:
+    """The absolute terms of the pixels and of the biases of all layers (Srinivas & Fleuret 2019). (h, w), not negative.
+
+    The terms sum to the score, for every network; the notes give both numbers. For the map, the absolute terms of a layer are
+    divided by the largest of them, summed over the channels, and resized to the canvas.
+    """
+    total, maps = view.full_gradient(objective)
+    raw = np.sum([resample(each, view.geometry.canvas) for each in maps], axis=0)
+    return Step(raw, notes=(f"The terms sum to {total:.3f}; the score is {float(view.logits @ objective):.3f}.",))
 
 
 @register(
@@ -241,6 +302,32 @@ def guided_grad_cam(view: View, objective: np.ndarray) -> np.ndarray:
     """
     region = np.maximum(grad_cam(view, objective), 0)
     return resample(region, view.geometry.canvas) * guided_backprop(view, objective)
+
+
+def _advance(
+    done: np.ndarray, lengths: np.ndarray, slopes: np.ndarray, goal: float, fraction: float, distance: float
+) -> np.ndarray:
+    """One step of guided-ig: the shares of their ways that the values have made after it, between goal - and + distance.
+
+    Args:
+        done: These shares before the step, in [0, 1].
+        lengths: The lengths of the ways.
+        slopes: The absolute gradients; small ones go first.
+        goal: The mean of the shares after the step, weighted with the lengths.
+        fraction, distance: See guided_ig.
+    """
+    low, high = max(goal - distance, 0.0), min(goal + distance, 1.0)
+    done = np.maximum(done, low)
+    missing = goal * lengths.sum() - (lengths * done).sum()
+    waiting = np.where((done < high) & (lengths > 0), slopes, np.inf)
+    last = int(fraction * (waiting.size - 1))
+    while missing > 1e-9 * lengths.sum() and np.isfinite(waiting).any():
+        chosen = (waiting <= np.partition(waiting.ravel(), last)[last]) & np.isfinite(waiting)
+        room = (high - done[chosen]) * lengths[chosen]
+        done[chosen] += (high - done[chosen]) * min(1.0, missing / room.sum())
+        missing -= room.sum()
+        waiting[chosen] = np.inf
+    return done
 
 
 def _first_blur(side: float) -> float:

@@ -103,7 +103,7 @@ def quick_trust(explanation: Explanation, classifier: Classifier, pixels: np.nda
         seed: Of the places to which the control moves the map.
     """
     view = View(classifier, explanation.geometry, pixels)
-    return check_map(view, view.geometry.restore(explanation.raw), explanation.class_index, seed=seed)
+    return check_map(view, explanation.ranking, explanation.class_index, seed=seed)
 
 
 def check_map(view: View, values: np.ndarray, class_index: int, *, seed: int = 0) -> QuickTrust:

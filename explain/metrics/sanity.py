@@ -149,7 +149,7 @@ def trust(
 ) -> Trust:
     """Measure deletion, insertion and stability of a finished explanation; its own map is not computed again.
 
-    The curves follow the signed map: pixels with negative values come last, the most negative ones at the end.
+    The curves follow `explanation.ranking`: pixels with negative values come last, the most negative ones at the end.
 
     >>> from core.images import read
     >>> from explain import explain
@@ -167,13 +167,12 @@ def trust(
         seed: Of the noise for the stability.
     """
     view = View(classifier, explanation.geometry, pixels)
-    signed = view.geometry.restore(explanation.raw)
     stable = None
     if samples:
         explainer = repeat_explainer(explanation)
         stable = stability(explainer, classifier, pixels, original=explanation.heatmap, samples=samples, seed=seed)
     return Trust(
-        deletion=deletion(view, signed, explanation.class_index),
-        insertion=insertion(view, signed, explanation.class_index),
+        deletion=deletion(view, explanation.ranking, explanation.class_index),
+        insertion=insertion(view, explanation.ranking, explanation.class_index),
         stability=stable,
     )

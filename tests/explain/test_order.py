@@ -13,10 +13,10 @@ PIXEL_METHODS = [name for name, method in METHODS.items() if method.percentile <
 
 
 @pytest.mark.parametrize("name", PIXEL_METHODS)
-def test_the_heatmap_of_a_pixel_method_keeps_the_order_of_its_raw_map(name: str) -> None:
+def test_the_heatmap_of_a_pixel_method_keeps_the_order_of_its_map(name: str) -> None:
     """Also where a few extreme pixels share the upper end of the scale: clipped, they would all be the hottest."""
     explanation = explain(picture(40, 52), small_classifier("gap"), name, 0)
-    values = explanation.geometry.restore(explanation.raw)
+    values = explanation.ranking
     heat, kept = explanation.heatmap, np.maximum(values, 0)
     assert heat.argmax() == values.argmax()
     assert explanation.peak == np.unravel_index(values.argmax(), values.shape)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from core.options import Range
+from core.options import Choice, Range
 from explain import METHODS, Method, explain
 from explain.registry import default_method
 from models.classifier import Classifier
@@ -62,7 +62,10 @@ def test_it_takes_a_view_and_a_target_and_options_with_defaults(method: Method) 
         assert option.kind is inspect.Parameter.KEYWORD_ONLY
         assert type(option.default) in (bool, int, float, str)
     takes_layer = method.family == "cam" or method.name == "guided-grad-cam"  # `layer` is the registry's own option
-    assert list(method.options) == [option.name for option in options] + ["layer"] * takes_layer
+    assert (
+        list(method.options)
+        == [option.name for option in options] + ["sign"] * bool(method.sign) + ["layer"] * takes_layer
+    )
     assert method.check({}) == method.options
     for name in (option.name for option in options):
         assert re.search(rf"`{name}`|^ +([a-z]+, )*{name}(, [a-z]+)*: ", inspect.getdoc(method.function), re.MULTILINE)
@@ -104,8 +107,9 @@ def test_every_option_has_bounds_and_keeps_them(method: Method) -> None:
                 outside += [math.nan, math.inf, -math.inf]
         else:
             outside = ["x" * 5000]
+        says = f"{re.escape(method.name)} needs {name} of at (least|most)"
         for value in outside:
-            with pytest.raises(UserError, match=f"{re.escape(method.name)} needs {name} of at (least|most)"):
+            with pytest.raises(UserError, match="There is no sign" if isinstance(bounds, Choice) else says):
                 method.check({name: value})
         if name == "seed":
             assert (bounds.least, bounds.most) == (0, 2**32 - 1)

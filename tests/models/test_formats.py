@@ -307,7 +307,14 @@ def test_a_torch_module_has_all_methods_but_guided_ones(cat: Path) -> None:
         except UserError:
             refused.append(name)
             assert not method.needs <= classifier.capabilities
-    assert refused == ["cam", "guided-backprop", "guided-grad-cam", "attention-rollout", "gradient-attention"]
+    assert refused == [
+        "cam",
+        "full-grad",
+        "guided-backprop",
+        "guided-grad-cam",
+        "attention-rollout",
+        "gradient-attention",
+    ]
     assert not any(module._forward_hooks for module in net.modules())
 
 

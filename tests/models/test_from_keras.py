@@ -890,10 +890,10 @@ def test_no_spatial_layer(scale):
 
 SHORT = {
     "occlusion": {"patch": 16, "stride": 16}, "rise": {"samples": 16}, "lime": {"samples": 32}, "sobol": {"rows": 2},
-    "bay-lime": {"samples": 16},
+    "bay-lime": {"samples": 16}, "guided-ig": {"steps": 4}, "xrai": {"steps": 4},
     "kernel-shap": {"samples": 32}, "hsic": {"samples": 32}, "finite-differences": {"grid": 4}, "smoothgrad": {"samples": 2},
     "vargrad": {"samples": 2}, "integrated-gradients": {"steps": 4}, "blur-ig": {"steps": 4}, "extremal": {"steps": 3},
-    "saliency": {}, "gradient-x-input": {}, "guided-backprop": {},
+    "saliency": {}, "gradient-x-input": {}, "guided-backprop": {}, "full-grad": {},
     "consensus": {"methods": "grad-cam,saliency,guided-backprop"},
 }  # fmt: skip
 

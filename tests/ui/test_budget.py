@@ -30,7 +30,7 @@ WILD = [  # each ended or filled the process
     ("finite-differences", "grid=100000"), ("finite-differences", "grid=256"), ("finite-differences", "nudge=inf"),
     ("blur-ig", "sigma=1e9"), ("blur-ig", "steps=1e9"), ("extremal", "steps=100000"), ("extremal", "cells=100000"),
     ("layer-cam", f"layers={'a,' * 2000}a"), ("layer-cam", "layers=" + "x" * 4000), ("score-cam", "channels=99999999"),
-    ("consensus", "methods=" + ",".join(["rise"] * 5000)), ("consensus", "methods=" + "x" * 4000),
+    ("guided-ig", "fraction=0"), ("consensus", "methods=" + ",".join(["rise"] * 5000)), ("consensus", "methods=" + "x" * 4000),
 ]  # fmt: skip
 
 
@@ -60,6 +60,8 @@ def test_passes_follow_the_options() -> None:
     rise, occlusion = METHODS["rise"], METHODS["occlusion"]
     assert estimate_passes(rise, {**rise.options, "samples": 3000}) == pytest.approx(3 * 1001)
     assert estimate_passes(occlusion, {**occlusion.options, "stride": 4}) == pytest.approx(16 * 200)
+    xrai = METHODS["xrai"]  # two baselines
+    assert estimate_passes(xrai, {**xrai.options, "baseline": "black"}) == pytest.approx(67 / 2)
     with pytest.raises(UserError, match="passes"):
         check_passes("rise", {**rise.options, "samples": 5000}, 448)
 

@@ -172,6 +172,10 @@ def test_a_model_of_a_stranger_runs_in_a_process_of_its_own(
     for name in ("gradient", "guided_gradient"):
         expected = getattr(here, name)(pictures[:1], objective)
         np.testing.assert_allclose(getattr(classifier, name)(pictures[:1], objective), expected, rtol=1e-3, atol=1e-6)
+    (total, maps), (expected, own_maps) = (each.full_gradient(pictures[:1], objective) for each in (classifier, here))
+    assert total == pytest.approx(expected, rel=1e-4)
+    for apart, own in zip(maps, own_maps, strict=True):
+        np.testing.assert_allclose(apart, own, rtol=1e-3, atol=1e-4)
     assert classifier.capabilities == here.capabilities
     with pytest.raises(ModelError, match="no layers to choose"):
         classifier.channels()

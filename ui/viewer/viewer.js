@@ -126,7 +126,7 @@
         : [0, 32, 64, 96, 128, 160, 192, 224, 255].map((i) => css([...table(state.colours).slice(3 * i, 3 * i + 3)]));
       ramp.style.background = `linear-gradient(to right, ${stops.join()})`;
       [low.textContent, high.textContent] = signed()
-        ? [`for ${state.facts.against ?? "the other class"}`, `for ${state.facts.label ?? "this class"}`] : ["no evidence", "most evidence"];
+        ? [state.facts.against ? `for ${state.facts.against}` : `against ${state.facts.label ?? "this class"}`, `for ${state.facts.label ?? "this class"}`] : ["no evidence", "most evidence"];
     };
 
     const layer = () => {

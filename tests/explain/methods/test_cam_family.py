@@ -280,7 +280,7 @@ def test_the_order_of_channels_does_not_matter(method: str) -> None:
         ("recipro-cam", {"mask": "gausian"}, "did you mean 'gaussian'"),
         ("recipro-cam", {"mask": ""}, "choose one of: gaussian, cell"),
         ("score-cam", {"channels": -1}, "channels of at least 0; got -1"),
-        ("score-cam", {"fill": "white"}, "There is no baseline 'white'"),
+        ("score-cam", {"fill": "red"}, "There is no baseline 'red'"),
     ],
 )
 def test_wrong_options_get_one_sentence(method: str, options: dict, says: str) -> None:

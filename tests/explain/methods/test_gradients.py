@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -97,6 +98,17 @@ def test_blur_ig_of_a_linear_model_is_what_the_blur_took(steps: int) -> None:
     assert _percent(found.notes) < 0.1
 
 
+@pytest.mark.parametrize("distance", [0.0, 0.02, 1.0])
+@pytest.mark.parametrize("steps", [1, 7, 64])
+def test_guided_ig_of_a_linear_model_is_exact_on_every_path(steps: int, distance: float) -> None:
+    pixels, canvas, classifier, weights, inside = _on_paper()
+    found = explain(pixels, classifier, "guided-ig", 1, steps=steps, distance=distance, baseline="grey")
+    assert_close(found.raw, (inside * weights * (canvas - np.array([124, 116, 104]))).sum(-1))
+    assert (found.raw[~inside[..., 0]] == 0).all()
+    assert _percent(found.notes) < 0.1
+    assert (found.forward_passes, found.backward_passes) == (2, steps + 1)
+
+
 @pytest.mark.parametrize("nudge", [8.0, -0.5])
 @pytest.mark.parametrize("grid", [1, 4, 5, 14, 99])
 def test_finite_differences_of_a_linear_model_are_sums_of_weights(grid: int, nudge: float) -> None:
@@ -120,7 +132,7 @@ def test_finite_differences_of_a_linear_model_are_sums_of_weights(grid: int, nud
 def test_a_null_player_gets_nothing() -> None:
     weights = np.random.default_rng(4).normal(0, 1, (SIDE, SIDE, 3, 2))
     weights[4:12, 8:] = 0
-    for method in ("gradient-x-input", "smoothgrad", "vargrad", "integrated-gradients", "blur-ig"):
+    for method in ("gradient-x-input", "smoothgrad", "vargrad", "integrated-gradients", "blur-ig", "guided-ig"):
         assert (explain(picture(), linear(weights=weights), method, 0).raw[4:12, 8:] == 0).all()
     found = explain(picture(), linear(weights=weights), "finite-differences", 0, grid=4)
     assert (found.raw[4:12, 8:] == 0).all()
@@ -194,17 +206,81 @@ def test_small_nudges_of_single_pixels_approach_the_gradient() -> None:
 # Real networks
 
 
-@pytest.mark.parametrize(("method", "bound"), [("integrated-gradients", 5), ("blur-ig", 9)])
-def test_completeness_on_a_real_network(mobilenet, cat_pixels: np.ndarray, method: str, bound: float) -> None:
+@pytest.mark.parametrize("distance", [0.02, 0.4, 1.0])
+def test_guided_ig_sums_exactly_on_every_path_of_a_quadratic_model(distance: float) -> None:
+    """The mean of the gradients at both ends of a step is exact there. The gradient at its start would miss a third."""
+    weights = np.random.default_rng(0).normal(0, 1, (SIDE, SIDE, 3, 2))
+    pixels = picture()
+    found = explain(pixels, Power(weights, 2), "guided-ig", 0, steps=5, distance=distance)
+    assert found.raw.sum() == pytest.approx((weights[..., 0] * (pixels / 255) ** 2).sum(), rel=1e-4)
+    assert _percent(found.notes) == 0
+
+
+@pytest.mark.parametrize("steps", [1, 4, 9])
+def test_guided_ig_without_distance_is_the_trapezium_rule_on_the_straight_line(steps: int) -> None:
+    weights, pixels = np.random.default_rng(0).normal(0, 1, (SIDE, SIDE, 3, 2)), picture()
+    kept = np.trapezoid(3 * np.linspace(0, 1, steps + 1) ** 2, dx=1 / steps)
+    found = explain(pixels, Power(weights, 3), "guided-ig", 0, steps=steps, distance=0.0)
+    assert_close(found.raw, kept * (weights[..., 0] * (pixels / 255) ** 3).sum(-1))
+
+
+def _guided_path(
+    gradient: Any, begin: np.ndarray, end: np.ndarray, steps: int, fraction: float, distance: float
+) -> list[np.ndarray]:
+    """The points of guided-ig, value by value in sorted order, as the paper describes them."""
+    way, moved = np.abs(end - begin), np.zeros(end.size)
+    points, group = [begin], int(fraction * (end.size - 1)) + 1
+    for step in range(1, steps + 1):
+        least, most = (np.clip(step / steps + shift, 0, 1) * way for shift in (-distance, distance))
+        moved = np.maximum(moved, least)
+        order = [index for index in np.argsort(np.abs(gradient(points[-1]))) if moved[index] < most[index]]
+        for start in range(0, len(order), group):
+            chosen = order[start : start + group]
+            missing, room = step / steps * way.sum() - moved.sum(), (most - moved)[chosen].sum()
+            moved[chosen] += (most - moved)[chosen] * min(1, missing / room)
+            if missing <= room:
+                break
+        points.append(begin + np.sign(end - begin) * moved)
+    return points
+
+
+@pytest.mark.parametrize(("fraction", "distance"), [(0.25, 0.02), (0.25, 0.3), (0.01, 1.0), (0.6, 0.1)])
+def test_the_path_of_guided_ig_is_that_of_the_paper(fraction: float, distance: float) -> None:
+    """From a blurred picture: from black, most values have the same gradient at first."""
+    classifier, canvas, objective = small_classifier("smooth"), picture().astype(np.float32), np.float32([0, 1, 0])
+
+    def gradient(point: np.ndarray) -> np.ndarray:
+        return classifier.gradient(point.reshape(1, SIDE, SIDE, 3).astype(np.float32), objective).ravel()
+
+    begin = cv2.GaussianBlur(canvas, (0, 0), 0.05 * SIDE)
+    points = _guided_path(gradient, *(each.astype(float).ravel() for each in (begin, canvas)), 8, fraction, distance)
+    slopes = [gradient(point) for point in points]
+    steps = zip(itertools.pairwise(points), itertools.pairwise(slopes), strict=True)
+    wanted = sum((b - a) * (p + q) / 2 for (a, b), (p, q) in steps).reshape(SIDE, SIDE, 3).sum(-1)
+    options = {"steps": 8, "fraction": fraction, "baseline": "blur"}
+    found, straight = (
+        explain(picture(), classifier, "guided-ig", 1, distance=each, **options).raw for each in (distance, 0.0)
+    )
+    error, bend = (np.linalg.norm(other - wanted) / np.linalg.norm(wanted) for other in (found, straight))
+    assert error < 1e-4
+    assert bend > 0.01, "the test could not fail"
+
+
+@pytest.mark.parametrize(
+    ("method", "bound", "backward"), [("integrated-gradients", 5, 32), ("blur-ig", 9, 32), ("guided-ig", 30, 65)]
+)
+def test_completeness_on_a_real_network(
+    mobilenet, cat_pixels: np.ndarray, method: str, bound: float, backward: int
+) -> None:
     canvas = mobilenet.geometry(cat_pixels.shape[:2]).place(cat_pixels)
-    start = np.zeros_like(canvas) if method == "integrated-gradients" else cv2.GaussianBlur(canvas, (0, 0), 50)
+    start = cv2.GaussianBlur(canvas, (0, 0), 50) if method == "blur-ig" else np.zeros_like(canvas)
     scores = mobilenet.forward(np.stack([canvas, start]))[1][:, 285]
     rise = float(scores[0] - scores[1])
     found = explain(cat_pixels, mobilenet, method, 285)
     gap = 100 * abs(found.raw.sum(dtype=np.float64) - rise) / abs(rise)
     assert gap < bound
     assert _percent(found.notes) == pytest.approx(gap, abs=0.1)
-    assert (found.forward_passes, found.backward_passes) == (2, 32)
+    assert (found.forward_passes, found.backward_passes) == (2, backward)
 
 
 def test_several_baselines_are_averaged() -> None:
@@ -396,7 +472,9 @@ def test_the_batch_does_not_matter(method: str, monkeypatch: pytest.MonkeyPatch)
         assert_close(found, maps[0])
 
 
-@pytest.mark.parametrize("method", ["smoothgrad", "vargrad", "integrated-gradients", "blur-ig", "finite-differences"])
+@pytest.mark.parametrize(
+    "method", ["smoothgrad", "vargrad", "integrated-gradients", "blur-ig", "guided-ig", "finite-differences"]
+)
 def test_progress_grows_to_one(method: str) -> None:
     options = {"baseline": "black,mean"} if method == "integrated-gradients" else {}
     steps = list(stream(picture(), small_classifier("gap"), method, 0, **options))
@@ -441,6 +519,9 @@ def test_nothing_is_traced_again(mobilenet) -> None:
         ("smoothgrad", {"seed": -1}, "seed of at least 0"),
         ("blur-ig", {"steps": -3}, "steps of at least 1; got -3"),
         ("blur-ig", {"sigma": 0.0}, "sigma above 0"),
+        ("guided-ig", {"fraction": 0.0}, "fraction of at least 0.01"),
+        ("guided-ig", {"distance": 1.5}, "distance of at most 1"),
+        ("guided-ig", {"baseline": "black,grey"}, "There is no baseline 'black,grey'"),
         ("finite-differences", {"grid": 0}, "grid of at least 1"),
         ("finite-differences", {"nudge": 0.0}, "other than 0"),
     ],

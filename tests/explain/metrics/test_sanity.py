@@ -22,8 +22,8 @@ QUICK = {
     "occlusion": {"patch": 4, "stride": 4}, "rise": {"samples": 64, "cells": 4}, "lime": {"samples": 64, "segments": 12},
     "kernel-shap": {"samples": 64, "cells": 4}, "sobol": {"rows": 4, "cells": 4}, "hsic": {"samples": 64, "cells": 4},
     "extremal": {"steps": 10, "cells": 4}, "finite-differences": {"grid": 4}, "integrated-gradients": {"steps": 8},
-    "blur-ig": {"steps": 8}, "smoothgrad": {"samples": 4}, "vargrad": {"samples": 4},
-    "consensus": {"methods": "grad-cam,saliency"},
+    "blur-ig": {"steps": 8}, "guided-ig": {"steps": 8}, "xrai": {"steps": 8}, "smoothgrad": {"samples": 4},
+    "vargrad": {"samples": 4}, "consensus": {"methods": "grad-cam,saliency"},
 }  # fmt: skip
 
 
