@@ -34,7 +34,7 @@ class PageClient:
         self._numbers = {item["props"].get("elem_id"): item["id"] for item in config["components"]}
         self._events = {event["id"]: event for event in config["dependencies"]}
         self._messages: dict[str, asyncio.Queue[dict[str, Any]]] = {}
-        self._unfinished: set[str] = set()
+        self._finished: set[str] = set()
         self._shown = asyncio.Event()
         self._stream: asyncio.Task[None] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
@@ -168,7 +168,6 @@ class PageClient:
         """Put an event into the queue. Returns its number."""
         answer = await self._post("queue/join", self._body(dependency, trigger, event_data))
         self._messages.setdefault(answer["event_id"], asyncio.Queue())
-        self._unfinished.add(answer["event_id"])
         if self._stream is None or self._stream.done():
             self._stream = asyncio.create_task(self._listen())
         return str(answer["event_id"])
@@ -198,7 +197,7 @@ class PageClient:
         reason = "the stream ended"
         try:
             while await self._read_stream():
-                if not self._unfinished:
+                if self._messages.keys() <= self._finished:
                     return
         except httpx.HTTPError as error:
             reason = f"the stream broke: {error!r}"
@@ -218,7 +217,7 @@ class PageClient:
                 if message.get("event_id"):
                     self._messages.setdefault(message["event_id"], asyncio.Queue()).put_nowait(message)
                     if message["msg"] == "process_completed":
-                        self._unfinished.discard(message["event_id"])
+                        self._finished.add(message["event_id"])
         return False
 
     async def _beat(self) -> None:

@@ -86,7 +86,7 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.zoo", name, "--one", *(["--methods"] if arguments.methods else [])]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:
-            print(f"| {name} | {run.stderr.strip().splitlines()[-1]} |")
+            print(f"| {name} | {(run.stderr.strip().splitlines() or [f'status {run.returncode}'])[-1]} |")
             continue
         row = json.loads(run.stdout.splitlines()[-1])
         print(

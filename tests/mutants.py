@@ -487,7 +487,7 @@ MUTANTS = (
     ),
     Mutant(
         "deletion from the least important pixel",
-        f"{FAITHFULNESS}::pixel_order",
+        f"{FAITHFULNESS}::order_in_box",
         'np.argsort(-H, axis=None, kind="stable")',
         'np.argsort(H, axis=None, kind="stable")',
         "explain/metrics/test_faithfulness.py::test_each_step_replaces_the_hottest_pixels",

@@ -204,6 +204,9 @@ def compare(
     state = session.state(CompareState)
     show_stop, hide_stop = gr.Button(visible=True), gr.Button(visible=False)
     with state.runs.turn() as superseded:
+        if state.runs.stop_requested:  # while it waited
+            yield gr.skip(), "Stopped.", hide_stop
+            return
         try:
             picture = screen.prepare_picture(session, path)
             methods = list(dict.fromkeys(methods))
@@ -320,6 +323,9 @@ def check_sanity(session: Session) -> Iterator[tuple[Any, ...]]:
     hide_stop = gr.Button(visible=False)
     with state.runs.turn() as superseded:
         if not state.graded or state.pixels is None:
+            return
+        if state.runs.stop_requested:  # while it waited
+            yield gr.skip(), "Stopped.", hide_stop
             return
 
         def should_stop() -> bool:

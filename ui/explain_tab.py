@@ -169,15 +169,15 @@ def explain_picture(session: Session, path: str | None, target: str, *values: An
     path = path or state.example
     session.path = path
     hide_stop = gr.Button(visible=False)
-    asked = (path, screen.corners_in_use(session), session.models.get(settings.model), target, *values)
-    if asked == state.answered:  # Gradio's menus ask again when they are closed
-        yield SKIP
+    asked = (path, session.models.get(settings.model), target, *values)
+    if asked == state.answered and screen.is_prepared(session, path, state.pixels):
+        yield SKIP  # Gradio's menus ask again when they are closed
         return
-    state.answered = ()
     with state.runs.turn() as superseded:
         if superseded():
             yield SKIP  # here and below: Gradio empties the outputs of a run without any result
             return
+        state.answered = ()
         if path is None:
             state.clear()
             yield None, None, EMPTY, hide_stop, ""
@@ -202,6 +202,7 @@ def explain_picture(session: Session, path: str | None, target: str, *values: An
                     yield SKIP
                     return
                 if state.runs.stop_requested and state.explanation is not None:
+                    state.unchecked = state.unchecked and state.runs.started
                     status = f"Stopped. {describe_explanation(state.explanation)}"
                     yield gr.skip(), gr.skip(), status, hide_stop, gr.skip()
                     return
@@ -217,6 +218,8 @@ def explain_picture(session: Session, path: str | None, target: str, *values: An
             if not superseded():
                 state.answered = asked
         except Stopped as stop:
+            if not superseded():
+                state.unchecked = state.unchecked and state.runs.started
             stopped = (gr.skip(), gr.skip(), f"{stop} Use fewer samples.", hide_stop, gr.skip())
             yield SKIP if superseded() else stopped
         except UserError as error:
@@ -261,13 +264,15 @@ def prove(session: Session) -> Any:
     """Check the map on the screen: a few passes, which end as soon as another run starts."""
     state = session.state(ExplainState)
     explanation, classifier, pixels, number = state.explanation, state.classifier, state.pixels, state.unchecked
-    state.unchecked = 0
     if number != state.runs.started or explanation is None or classifier is None or pixels is None:
         return gr.skip()
+    state.unchecked = 0
     try:
         check = quick_trust(explanation, stoppable(classifier, lambda: state.runs.started != number), pixels)
         proof = render_proof(check, explanation.label)
-    except (Stopped, UserError):
+    except Stopped:
+        proof, state.unchecked = "", state.unchecked or number  # the run that ended it may give no map
+    except UserError:
         proof = ""
     return proof if state.runs.started == number else gr.skip()
 

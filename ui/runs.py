@@ -52,7 +52,7 @@ class Runs:
     def __init__(self) -> None:
         self.stop_requested = False
         self.started = 0
-        self._last_stop = -math.inf
+        self._last_stop = self._newest = -math.inf
         self._turn = threading.Lock()
 
     def stop(self) -> None:
@@ -64,10 +64,17 @@ class Runs:
     def turn(self) -> Iterator[Callable[[], bool]]:
         """Wait for the turn of this run.
 
-        Yields a function that tells whether a later run has started; if so, this run should end.
+        Yields a function that tells whether a later run has started; if so, this run should end. A run of a slow line can start
+        after a run that was asked for later: then it should end at once.
         """
+        asked = asked_at.get(math.inf)
+        asked = time.monotonic() if asked == math.inf else asked
+        if asked < self._newest:
+            yield lambda: True
+            return
+        self._newest = asked
         self.started += 1
-        self.stop_requested = asked_at.get(math.inf) < self._last_stop  # Stop ends also a run that was still waiting
+        self.stop_requested = asked < self._last_stop  # Stop ends also a run that was still waiting
         number = self.started
         with self._turn:
             yield lambda: self.started != number

@@ -158,10 +158,11 @@ def picture_so_far(session: Session, path: str | None) -> PreparedPicture:
     return session.state(Screen).prepare(path, find=False)
 
 
-def corners_in_use(session: Session) -> tuple[float, ...]:
-    """The corners of the screen that is explained, or nothing for a whole picture."""
-    quad = session.state(Screen).quad
-    return () if quad is None else tuple(quad.corners.ravel().tolist())
+def is_prepared(session: Session, path: str | None, pixels: np.ndarray | None) -> bool:
+    """Whether these pixels are what is explained of a file now: no other corners are in use."""
+    screen = session.state(Screen)
+    prepared = screen.prepared
+    return screen.path == path and prepared is not None and prepared.pixels is pixels
 
 
 def add_provenance(explanation: Explanation, picture: PreparedPicture) -> Explanation:

@@ -197,7 +197,7 @@ class Visitors(StateHolder):
                     state.used = now if state.used < now - IDLE_SECONDS / 2 else state.used
                 elif name not in busy and now - state.used > (1 if full else IDLE_SECONDS):
                     self._forget(name, EXPIRED)
-                elif state.changed:
+                if state.changed and name in self.session_data:
                     state.measure()
             self._make_room("")
         if now - self._swept > SWEEP_SECONDS:
@@ -208,8 +208,7 @@ class Visitors(StateHolder):
         keep = {path for block in self.blocks.blocks.values() for path in getattr(block, "keep_in_cache", ())}
         FILES.sweep({str(Path(path).resolve()) for path in keep}, unused_seconds=60 if full else 0)
         delete_partial_uploads()
-        if not self.blocks._queue.event_ids_to_events:  # nobody would wait for pages of memory
-            return_freed_memory()
+        return_freed_memory()
 
     def delete_state(self, session_id: str, expired_only: bool = False) -> None:
         """Forget a session, as Gradio asks."""

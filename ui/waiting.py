@@ -19,6 +19,7 @@ from ui.guard import Refusal
 UNREAD_SECONDS = 20.0  # an event whose results nobody reads for so long has no visitor any more
 TELL_SECONDS = 3.0  # a visitor who has to wait longer is told so
 RETRY_SECONDS = 3
+UNASKED = ("search", "check")  # lines of events that the page starts by itself; nobody is told about their place
 CHECK_SECONDS = 10.0  # a check of a map that has waited so long starts beside the others
 # A part of the page's script: a request that is refused because of a queue is sent again a few times.
 RETRY_JS = """
@@ -69,7 +70,7 @@ class FairQueue(Queue):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._served: dict[str, int] = {}
+        self._served: dict[tuple[str, str], int] = {}  # the last turn of each visitor and address, by line
         self._turns = 0
         self._deadlines: dict[str, budget.Deadline] = {}
         monitor.waiting.set_function(lambda: len(self))
@@ -129,7 +130,7 @@ class FairQueue(Queue):
             seen: Counter[str] = Counter()
             keys: list[tuple[int, int, int, Event]] = []
             for event, name in zip(ordered, names, strict=True):
-                keys.append((seen[name], self._served.get(name, 0), len(keys), event))
+                keys.append((seen[name], self._served.get((event.concurrency_id, name), 0), len(keys), event))
                 seen[name] += 1
             return [event for *_, event in sorted(keys, key=lambda key: key[:3])]
 
@@ -140,7 +141,7 @@ class FairQueue(Queue):
         """Tell the visitor in words how many runs come first, if it takes a while."""
         place = line.queue.index(event)
         busy = line.concurrency_limit is not None and line.current_concurrency >= line.concurrency_limit
-        if not busy or event.streaming or line.concurrency_id == "check":
+        if not busy or event.streaming or line.concurrency_id in UNASKED:
             return
         known = [self.process_time_per_fn[other.fn].avg_time for other in line.queue[: place + 1]]
         seconds = sum(known) / (line.concurrency_limit or 1)
@@ -164,7 +165,8 @@ class FairQueue(Queue):
             if len(self._served) > 10_000:
                 self._served.clear()
             for event in picked[0]:
-                self._served[event.session_hash] = self._served[_address(event.request)] = self._turns
+                for name in (event.session_hash, _address(event.request)):
+                    self._served[event.concurrency_id, name] = self._turns
         return picked
 
     def _is_replaced(self, event: Event) -> bool:
@@ -230,8 +232,8 @@ def _line_name(fn: Any, data: Sequence[Any]) -> str:
 
 
 def _has_waited(events: Sequence[Event], seconds: float) -> bool:
-    """Whether the first of these events was asked for so long ago."""
-    return bool(events) and time.monotonic() - events[0].enqueue_time > seconds
+    """Whether one of these events was asked for so long ago."""
+    return any(time.monotonic() - event.enqueue_time > seconds for event in events)
 
 
 def _address(request: Any) -> str:

@@ -189,6 +189,10 @@ def test_the_same_question_is_answered_once(session: Session, cat: Path) -> None
     state.runs.stop()
     assert "Stopped" in list(run)[-1][2]
     assert len(ask("grad-cam")) > 1
-    screen.prepare_picture(session, str(cat))
-    session.state(screen.Screen).use(quad_from_corners([(5, 5), (90, 8), (88, 70), (6, 66)], (300, 400)))
+    corners = quad_from_corners([(5, 5), (90, 8), (88, 70), (6, 66)], (300, 400))
+    session.state(screen.Screen).use(corners)
     assert len(ask("grad-cam")) > 1, "other corners are in use"
+    coffee = ROOT / "photos" / "coffee.jpg"
+    assert len(ask("grad-cam", path=coffee)) > 1
+    session.state(screen.Screen).use(corners)
+    assert len(ask("grad-cam", path=coffee)) > 1, "corners of another picture that are the same numbers"

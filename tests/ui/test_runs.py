@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from core.stopping import Stopped
 from explain import explain
 from models import load
 from samples import ROOT
-from ui.runs import Runs, stoppable
+from ui.runs import Runs, asked_at, stoppable
 
 
 def test_a_later_run_supersedes_and_clears_stop() -> None:
@@ -23,6 +25,21 @@ def test_a_later_run_supersedes_and_clears_stop() -> None:
     with runs.turn() as superseded:
         assert not runs.stop_requested
         assert not superseded()
+
+
+def test_a_run_that_starts_late_does_not_replace_a_later_one() -> None:
+    """A slow method waits longer than a quick one that was asked for after it, also after Stop."""
+    runs = Runs()
+    slow = time.monotonic()
+    runs.stop()
+    with runs.turn() as superseded:
+        assert not superseded()
+    token = asked_at.set(slow)
+    with runs.turn() as late:
+        assert late()
+        assert not superseded()
+        assert not runs.stop_requested
+    asked_at.reset(token)
 
 
 def test_stop_ends_a_method_between_two_forward_passes() -> None:
