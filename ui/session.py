@@ -49,7 +49,7 @@ class Session:
     @property
     def in_use(self) -> bool:
         """Whether the visitor has done anything yet."""
-        return bool(self._states)
+        return bool(self._states) or self._folder is not None
 
     def classifier(self, name: str) -> Classifier:
         """The visitor's own classifier with this name, or a shared one. Raises UserError for an unknown name."""

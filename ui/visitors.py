@@ -153,7 +153,8 @@ class Visitors(StateHolder):
         total = sum(state.size for state in self.session_data.values())
         while len(self.session_data) > self.capacity or total > MAX_BYTES:
             busy = self._busy() | {newest}
-            idle = [name for name in self.session_data if name not in busy]
+            full = len(self.session_data) > self.capacity
+            idle = [name for name, state in self.session_data.items() if name not in busy and (full or state.size)]
             if not idle:
                 return
             name = min(idle, key=self._worth)

@@ -15,6 +15,7 @@ from tests.ui.site import Stranger, file_data
 from tests.ui.test_leaving import wait_for
 from tests.ui.test_uploads import png
 from ui import uploads, visitors
+from ui.class_boxes import load_practice
 from ui.explain_state import ExplainState
 from ui.session import Session
 from ui.visitors import Visitors, page_connection
@@ -111,6 +112,19 @@ def test_visitors_who_come_and_go_quickly_count_too(holder: Visitors, monkeypatc
     with page_connection("/gradio_api/heartbeat/a"):  # its page is open, so it is kept
         holder.delete_all_expired_state()
     assert list(holder.session_data) == ["a", "d"]
+
+
+def test_who_has_only_loaded_pictures_has_done_something(holder: Visitors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a training that starts next; to forget them would free no memory."""
+    monkeypatch.setattr(visitors, "MAX_BYTES", 1)
+    monkeypatch.setattr(holder, "_sweep", lambda full: None)
+    load_practice(visit(holder, "trains"))
+    visit(holder, "explained").state(ExplainState).pixels = np.zeros((10, 10, 3), np.uint8)
+    holder.note_size("explained")
+    holder.delete_all_expired_state()
+    assert list(holder.session_data) == ["trains"]
+    assert holder.session_data["trains"].session is not None
+    assert holder.session_data["trains"].session.in_use
 
 
 def test_nobody_is_forgotten_before_a_result_is_read(holder: Visitors, monkeypatch: pytest.MonkeyPatch) -> None:
