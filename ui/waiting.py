@@ -20,7 +20,7 @@ UNREAD_SECONDS = 20.0  # an event whose results nobody reads for so long has no 
 TELL_SECONDS = 3.0  # a visitor who has to wait longer is told so
 RETRY_SECONDS = 3
 UNASKED = ("search", "check")  # lines of events that the page starts by itself; nobody is told about their place
-CHECK_SECONDS = 10.0  # a check of a map that has waited so long starts beside the others
+CHECK_SECONDS = 30.0  # a check of a map that has waited so long starts beside the others
 # A part of the page's script: a request that is refused because of a queue is sent again a few times.
 RETRY_JS = """
 const send = window.fetch.bind(window);

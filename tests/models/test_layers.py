@@ -56,7 +56,7 @@ def test_ablation_runs_the_network_behind_the_layer() -> None:
     without = [float(behind((activation * (np.arange(6) != channel))[None])[0, 1]) for channel in range(6)]
     expected = activation @ ((score - np.array(without)) / abs(score))
     found = explain(picture(), small_classifier("flat"), "ablation-cam", 1, layer="act0")
-    np.testing.assert_allclose(found.raw, expected, atol=1e-4)
+    np.testing.assert_allclose(found.raw, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", CAMS)

@@ -27,7 +27,7 @@ def test_a_set_of_methods_holds_those_that_work(session: Session) -> None:
     session.models["vit"] = transformer()
     for model, lacking in (
         ("mobilenet_v2", {"attention-rollout", "gradient-attention"}),
-        ("vit", {"guided-backprop", "guided-grad-cam"}),
+        ("vit", {"full-grad", "guided-backprop", "guided-grad-cam"}),
     ):
         chosen = compare_tab.choose_preset(session, model, "all")
         assert chosen.value == [name for name in METHODS if name not in lacking]

@@ -22,10 +22,11 @@ from ui.visitors import Visitors, page_connection
 
 
 @pytest.fixture
-def holder(address: str) -> Visitors:
-    """An empty list of sessions of the page."""
+def holder(address: str, monkeypatch: pytest.MonkeyPatch) -> Visitors:
+    """An empty list of sessions of the page, for whom no event of another test waits."""
     import app
 
+    monkeypatch.setattr(app.demo._queue, "pending_event_ids_session", {})
     holder = Visitors()
     holder.blocks, holder.capacity = app.demo, 4
     return holder
