@@ -67,8 +67,7 @@ class Runs:
         Yields a function that tells whether a later run has started; if so, this run should end. A run of a slow line can start
         after a run that was asked for later: then it should end at once.
         """
-        asked = asked_at.get(math.inf)
-        asked = time.monotonic() if asked == math.inf else asked
+        asked = min(asked_at.get(math.inf), time.monotonic())  # an event that did not wait is asked for now
         if asked < self._newest:
             yield lambda: True
             return
